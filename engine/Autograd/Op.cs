@@ -1,0 +1,219 @@
+using System.Numerics;
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+
+namespace CudaLora.Engine;
+
+/// <summary>Which half of an op an <see cref="IOpObserver"/> sees.</summary>
+public enum OpPhase
+{
+    /// <summary>Computing the output.</summary>
+    Forward,
+
+    /// <summary>Computing the inputs' gradients.</summary>
+    Backward,
+}
+
+/// <summary>Watches every op that runs: timing, tracing, counting.</summary>
+public interface IOpObserver
+{
+    /// <summary>Called before an op's body runs.</summary>
+    void Before(Op op, OpPhase phase);
+
+    /// <summary>Called after an op's body ran.</summary>
+    void After(Op op, OpPhase phase);
+}
+
+/// <summary>
+/// One application of an operation. The object holds the inputs and what backward needs, and is itself the node of
+/// the autograd graph. <see cref="Run"/> and <see cref="RunBackward"/> are the only places where bodies are called.
+/// </summary>
+public abstract unsafe class Op
+{
+    private const int MaxSlots = 8;
+
+    [ThreadStatic]
+    private static long lastOrder;
+
+    private Slots inputs;
+    private Slots saved;
+    private Storage? scratch;
+    private int inputCount;
+    private int savedCount;
+
+    /// <summary>A node over its inputs; null inputs (an absent bias) are left out.</summary>
+    protected Op(
+        string name, Tensor? a, Tensor? b = null, Tensor? c = null, Tensor? d = null, Tensor? e = null, Tensor? f = null)
+    {
+        Name = name;
+        Add(a);
+        Add(b);
+        Add(c);
+        Add(d);
+        Add(e);
+        Add(f);
+        Tracking = GradMode.Enabled && AnyInputRequiresGrad();
+    }
+
+    /// <summary>Called around every op on every thread when set.</summary>
+    public static IOpObserver? Observer { get; set; }
+
+    /// <summary>Snake-case name, as in messages.</summary>
+    public string Name { get; }
+
+    /// <summary>Number of tensor inputs.</summary>
+    public int InputCount => inputCount;
+
+    /// <summary>True when backward will visit this node.</summary>
+    public bool Tracking { get; protected set; }
+
+    internal Tensor? Output { get; private set; }
+
+    internal long Order { get; private set; }
+
+    internal long Visit { get; set; }
+
+    /// <summary>Tensors kept alive for backward, for tests of what is not kept.</summary>
+    internal int SavedCount => savedCount;
+
+    /// <summary>Input <paramref name="i"/>; its memory may be gone unless it was saved.</summary>
+    public Tensor Input(int i) => inputs[i]!;
+
+    /// <summary>Computes <paramref name="y"/> on the CPU.</summary>
+    protected abstract void ForwardCpu(Tensor y);
+
+    /// <summary>Adds to the gradients of the inputs that want one, given the gradient of <paramref name="y"/>.</summary>
+    protected abstract void BackwardCpu(Tensor y, Tensor dy);
+
+    /// <summary>Makes the output, runs the body and links the graph.</summary>
+    public Tensor Run(Shape shape, DType dtype = DType.F32) => Run(Tensor.Empty(shape, dtype, inputs[0]!.Device));
+
+    /// <summary>Runs the body into <paramref name="y"/>, which may be a view of an input.</summary>
+    public Tensor Run(Tensor y)
+    {
+        var device = inputs[0]!.Device;
+        for (var i = 1; i < inputCount; i++)
+        {
+            if (inputs[i]!.Device != device)
+                throw new ArgumentException(
+                    $"[{Name}] inputs must be on one device, but got {device.Name} and {inputs[i]!.Device.Name}");
+        }
+        var observer = Observer;
+        observer?.Before(this, OpPhase.Forward);
+        ForwardCpu(y);
+        observer?.After(this, OpPhase.Forward);
+        if (Tracking)
+            Link(y);
+        else
+            Drop();
+        return y;
+    }
+
+    internal void RunBackward(Tensor y, Tensor dy)
+    {
+        var observer = Observer;
+        observer?.Before(this, OpPhase.Backward);
+        BackwardCpu(y, dy);
+        observer?.After(this, OpPhase.Backward);
+    }
+
+    /// <summary>Releases what was kept for backward and unlinks the node.</summary>
+    internal void Drop()
+    {
+        for (var i = 0; i < savedCount; i++)
+        {
+            saved[i]!.Release();
+            saved[i] = null;
+        }
+        savedCount = 0;
+        scratch?.Release();
+        scratch = null;
+        Output = null;
+        for (var i = 0; i < inputCount; i++)
+            inputs[i] = null;
+        inputCount = 0;
+    }
+
+    /// <summary>True when <paramref name="input"/> wants a gradient; backward does nothing at all for the others.</summary>
+    protected static bool NeedsGrad(Tensor? input) => input is { RequiresGrad: true };
+
+    /// <summary>Keeps <paramref name="tensor"/>'s memory until backward; does nothing when no backward will come.</summary>
+    protected void Save(Tensor tensor)
+    {
+        if (!Tracking)
+            return;
+        tensor.Retain();
+        saved[savedCount++] = tensor;
+    }
+
+    /// <summary>Pooled memory that lives until backward is over: statistics the forward body hands to backward.</summary>
+    protected T* RentScratch<T>(long count)
+        where T : unmanaged
+    {
+        scratch = inputs[0]!.Device.Rent(count * sizeof(T));
+        return (T*)scratch.Pointer;
+    }
+
+    /// <summary>The memory of <see cref="RentScratch{T}"/>.</summary>
+    protected T* Scratch<T>()
+        where T : unmanaged => (T*)scratch!.Pointer;
+
+    /// <summary>Gradient buffer of <paramref name="input"/>: add to it when <paramref name="accumulate"/>, else overwrite.</summary>
+    protected static Tensor GradOf(Tensor input, out bool accumulate) => input.GradForWrite(out accumulate);
+
+    /// <summary>Passes <paramref name="dy"/> on as the gradient of an input with the same number of elements.</summary>
+    protected static void PassGrad(Tensor input, Tensor dy)
+    {
+        if (!NeedsGrad(input) || input.TryAdoptGrad(dy))
+            return;
+        var g = input.GradForWrite(out var accumulate);
+        if (accumulate)
+            AddInto(g, dy);
+        else
+            g.Device.Copy(dy.Address, g.Address, dy.ByteCount);
+    }
+
+    private static void AddInto(Tensor g, Tensor dy)
+    {
+        var sum = MemoryMarshal.Cast<float, Vector<float>>(g.Span<float>());
+        var term = MemoryMarshal.Cast<float, Vector<float>>(dy.Span<float>());
+        for (var i = 0; i < sum.Length; i++)
+            sum[i] += term[i];
+        var rest = sum.Length * Vector<float>.Count;
+        for (var i = rest; i < g.Count; i++)
+            g.Pointer<float>()[i] += dy.Pointer<float>()[i];
+    }
+
+    private void Link(Tensor y)
+    {
+        y.RequiresGrad = true;
+        y.Producer = this;
+        Output = y;
+        Order = ++lastOrder;
+    }
+
+    private bool AnyInputRequiresGrad()
+    {
+        for (var i = 0; i < inputCount; i++)
+        {
+            if (inputs[i]!.RequiresGrad)
+                return true;
+        }
+        return false;
+    }
+
+    protected void Add(Tensor? input)
+    {
+        if (input is null)
+            return;
+        if (inputCount == MaxSlots)
+            throw new ArgumentException($"[{Name}] at most {MaxSlots} inputs expected");
+        inputs[inputCount++] = input;
+    }
+
+    [InlineArray(MaxSlots)]
+    private struct Slots
+    {
+        private Tensor? first;
+    }
+}

@@ -1,0 +1,147 @@
+namespace CudaLora.Engine;
+
+/// <summary>Kinds of device an op has a body for.</summary>
+public enum DeviceKind
+{
+    /// <summary>The host's processor, through the SIMD kernels.</summary>
+    Cpu,
+}
+
+/// <summary>
+/// Where tensors live and ops run. Memory comes from a pool of size buckets: eight per power of two, so at most
+/// 12.5 % of a block is slack, and a shape that was seen before costs no allocation.
+/// </summary>
+public abstract unsafe class Device
+{
+    private const int StepsPerDoubling = 8;
+    private const int SmallestBlock = 256;
+
+    private readonly Lock gate = new();
+    private readonly Stack<Storage>?[] free = new Stack<Storage>?[64 * StepsPerDoubling];
+    private long inUse;
+    private long peak;
+    private long reserved;
+    private long nativeAllocations;
+
+    /// <summary>The host processor; always there.</summary>
+    public static Device Cpu { get; } = new CpuDevice();
+
+    /// <summary>Which of an op's bodies runs here.</summary>
+    public abstract DeviceKind Kind { get; }
+
+    /// <summary>Name for people: model and width.</summary>
+    public abstract string Name { get; }
+
+    /// <summary>Bytes handed out and held by the pool, and how often the system allocator was asked.</summary>
+    public DeviceMemory Memory
+    {
+        get
+        {
+            lock (gate)
+                return new DeviceMemory(inUse, peak, reserved, nativeAllocations);
+        }
+    }
+
+    /// <summary>Makes the present use the new peak.</summary>
+    public void ResetPeakMemory()
+    {
+        lock (gate)
+            peak = inUse;
+    }
+
+    /// <summary>Gives every idle block back to the system.</summary>
+    public void TrimPool()
+    {
+        lock (gate)
+        {
+            foreach (var stack in free)
+            {
+                while (stack is { Count: > 0 })
+                {
+                    var storage = stack.Pop();
+                    reserved -= storage.Capacity;
+                    FreeBlock(storage.Pointer);
+                }
+            }
+        }
+    }
+
+    /// <summary>A block of at least <paramref name="bytes"/> with one reference, contents undefined.</summary>
+    internal Storage Rent(long bytes)
+    {
+        var bucket = BucketOf(bytes);
+        lock (gate)
+        {
+            var storage = Take(bucket) ?? Allocate(bucket);
+            storage.Retain();
+            inUse += storage.Capacity;
+            peak = Math.Max(peak, inUse);
+            return storage;
+        }
+    }
+
+    internal void Return(Storage storage)
+    {
+        lock (gate)
+        {
+            inUse -= storage.Capacity;
+            (free[storage.Bucket] ??= new Stack<Storage>()).Push(storage);
+        }
+    }
+
+    /// <summary>Copies host memory to this device.</summary>
+    internal abstract void CopyFromHost(void* destination, ReadOnlySpan<byte> source);
+
+    /// <summary>Copies this device's memory to the host.</summary>
+    internal abstract void CopyToHost(void* source, Span<byte> destination);
+
+    /// <summary>Copies within this device.</summary>
+    internal abstract void Copy(void* source, void* destination, long bytes);
+
+    /// <summary>Sets <paramref name="bytes"/> bytes to zero.</summary>
+    internal abstract void Clear(void* destination, long bytes);
+
+    private protected abstract void* AllocateBlock(long bytes);
+
+    private protected abstract void FreeBlock(void* block);
+
+    private static int BucketOf(long bytes)
+    {
+        var size = (ulong)Math.Max(bytes, SmallestBlock) - 1;
+        var exponent = 63 - (int)ulong.LeadingZeroCount(size);
+        return (exponent * StepsPerDoubling) + (int)((size >> (exponent - 3)) & (StepsPerDoubling - 1));
+    }
+
+    private static long CapacityOf(int bucket)
+    {
+        var (exponent, step) = Math.DivRem(bucket, StepsPerDoubling);
+        return (long)(StepsPerDoubling + step + 1) << (exponent - 3);
+    }
+
+    // A block up to twice the size serves too: batches of changing length would otherwise fill every bucket in turn.
+    private Storage? Take(int bucket)
+    {
+        for (var b = bucket; b <= bucket + StepsPerDoubling; b++)
+        {
+            if (free[b] is { Count: > 0 } stack)
+                return stack.Pop();
+        }
+        return null;
+    }
+
+    private Storage Allocate(int bucket)
+    {
+        var capacity = CapacityOf(bucket);
+        var block = AllocateBlock(capacity);
+        reserved += capacity;
+        nativeAllocations++;
+        return new Storage(this, block, capacity, bucket);
+    }
+}
+
+/// <summary>A device's memory figures, in bytes.</summary>
+/// <param name="InUse">Held by live tensors.</param>
+/// <param name="Peak">Highest <paramref name="InUse"/> since the last reset.</param>
+/// <param name="Reserved">Taken from the system, in use or idle in the pool.</param>
+/// <param name="NativeAllocations">Times the system allocator was asked.</param>
+public readonly record struct DeviceMemory(long InUse, long Peak, long Reserved, long NativeAllocations);
