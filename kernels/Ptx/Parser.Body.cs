@@ -1,0 +1,258 @@
+namespace CudaLora.Kernels.Ptx;
+
+internal sealed partial class Parser
+{
+    /// <summary>Parses one entry body with its nested scopes of registers, variables and labels.</summary>
+    private sealed class BodyScope(Parser parser, PtxEntry entry)
+    {
+        private readonly List<Dictionary<string, object>> _scopes = [];
+        private readonly List<(PtxOperand Operand, List<Dictionary<string, object>> Scopes)> _pending = [];
+
+        public void Run()
+        {
+            Block();
+            foreach ((PtxOperand operand, List<Dictionary<string, object>> scopes) in _pending)
+            {
+                operand.Target = Find(operand.Text, scopes) is int index
+                    ? index
+                    : throw new PtxException(parser._file, operand.Line, operand.Column, "unknown name", operand.Text);
+            }
+        }
+
+        private static object? Find(string name, List<Dictionary<string, object>> scopes)
+        {
+            for (int i = scopes.Count - 1; i >= 0; i--)
+            {
+                if (scopes[i].TryGetValue(name, out object? found)) return found;
+            }
+            return null;
+        }
+
+        private void Declare(Token name, string text, object value)
+        {
+            if (!_scopes[^1].TryAdd(text, value)) throw parser.Error("the name is declared twice", name);
+        }
+
+        private void Block()
+        {
+            parser.Expect("{");
+            _scopes.Add(new Dictionary<string, object>(StringComparer.Ordinal));
+            while (!parser.TryTake("}"))
+            {
+                if (parser.Current.Kind == TokenKind.End) throw parser.Error("expected '}'", parser.Current);
+                Statement();
+            }
+            _scopes.RemoveAt(_scopes.Count - 1);
+        }
+
+        private void Statement()
+        {
+            Token token = parser.Current;
+            switch (token.Text)
+            {
+                case "{":
+                    Block();
+                    return;
+                case ";":
+                    parser.Take();
+                    return;
+                case ".reg":
+                    parser.Take();
+                    Registers();
+                    return;
+                case ".shared" or ".local" or ".shared::cta":
+                    foreach (PtxVariable variable in parser.VariableDeclaration())
+                    {
+                        Declare(token, variable.Name, variable);
+                        entry.Variables.Add(variable);
+                    }
+                    return;
+                case ".loc":
+                    parser.SkipLine(token.Line);
+                    return;
+                case ".pragma":
+                    parser.EntryDirective(entry);
+                    return;
+            }
+            if (token.Text.StartsWith('.')) throw parser.Error("not a supported directive in a body", token);
+            if (token.Kind == TokenKind.Word && parser._tokens[parser._at + 1].Is(":"))
+            {
+                parser._at += 2;
+                Declare(token, token.Text, entry.Body.Count);
+                return;
+            }
+            Instruction();
+        }
+
+        private void Registers()
+        {
+            PtxType type = parser.TakeType();
+            if (type == PtxType.B128) throw parser.Error(".b128 registers are not supported", parser.Current);
+            do
+            {
+                Token name = parser.TakeName();
+                if (!parser.TryTake("<"))
+                {
+                    Add(name, name.Text, type);
+                    continue;
+                }
+                int count = (int)parser.TakeInteger(1, 1 << 16);
+                parser.Expect(">");
+                for (int i = 0; i < count; i++) Add(name, name.Text + i, type);
+            }
+            while (parser.TryTake(","));
+            parser.Expect(";");
+        }
+
+        private void Add(Token at, string name, PtxType type)
+        {
+            var register = new PtxRegister(name, type, entry.Registers.Count);
+            entry.Registers.Add(register);
+            Declare(at, name, register);
+        }
+
+        private void Instruction()
+        {
+            PtxRegister? guard = null;
+            bool negated = false;
+            if (parser.TryTake("@"))
+            {
+                negated = parser.TryTake("!");
+                Token name = parser.TakeName();
+                guard = Find(name.Text, _scopes) as PtxRegister;
+                if (guard is not { Type: PtxType.Pred }) throw parser.Error("a guard is a predicate register", name);
+            }
+            Token opcode = parser.TakeName();
+            string[] parts = opcode.Text.Split('.');
+            var operands = new List<PtxOperand>();
+            if (!parser.Current.Is(";"))
+            {
+                do operands.Add(Operand());
+                while (parser.TryTake(","));
+            }
+            if (!parser.TryTake(";")) throw parser.Error("expected ',' or ';'", parser.Current);
+            entry.Body.Add(new PtxInstruction
+            {
+                Opcode = parts[0],
+                Modifiers = parts[1..],
+                Operands = operands,
+                Guard = guard,
+                GuardNegated = negated,
+                FullName = opcode.Text,
+                Line = opcode.Line,
+                Column = opcode.Column,
+            });
+        }
+
+        private PtxOperand Operand()
+        {
+            Token token = parser.Current;
+            PtxOperand first = SimpleOperand();
+            if (!parser.TryTake("|")) return first;
+            PtxOperand second = SimpleOperand();
+            return new PtxOperand(OperandKind.Pair, $"{first.Text}|{second.Text}", token.Line, token.Column)
+            {
+                Items = [first, second],
+            };
+        }
+
+        private PtxOperand SimpleOperand()
+        {
+            Token token = parser.Current;
+            if (token.Kind is not (TokenKind.Word or TokenKind.Symbol)) return parser.ConstantOperand();
+            if (parser.TryTake("["))
+            {
+                PtxOperand address = Address(token);
+                parser.Expect("]");
+                return address;
+            }
+            if (parser.TryTake("{"))
+            {
+                var items = new List<PtxOperand>();
+                do items.Add(SimpleOperand());
+                while (parser.TryTake(","));
+                parser.Expect("}");
+                return new PtxOperand(OperandKind.Vector, "{...}", token.Line, token.Column) { Items = items };
+            }
+            bool negated = false;
+            if (token.Is("!") && parser._tokens[parser._at + 1].Kind == TokenKind.Word)
+            {
+                parser.Take();
+                negated = true;
+                token = parser.Current;
+            }
+            if (token.Kind == TokenKind.Symbol) return parser.ConstantOperand();
+            parser.Take();
+            return Named(token, negated, allowOffset: true);
+        }
+
+        private PtxOperand Named(Token token, bool negated, bool allowOffset)
+        {
+            string text = token.Text;
+            if (text == "_") return new PtxOperand(OperandKind.Sink, text, token.Line, token.Column);
+            if (text == "WARP_SZ")
+                return new PtxOperand(OperandKind.Integer, text, token.Line, token.Column) { Bits = 32 };
+            if (Find(text, _scopes) is PtxRegister register)
+            {
+                return new PtxOperand(OperandKind.Register, text, token.Line, token.Column)
+                {
+                    Register = register,
+                    Negated = negated,
+                };
+            }
+            if (text[0] == '%') return new PtxOperand(OperandKind.Special, text, token.Line, token.Column);
+            PtxVariable? variable = Find(text, _scopes) as PtxVariable ?? parser._moduleVariables.GetValueOrDefault(text);
+            PtxParameter? parameter = entry.ParameterList.Find(p => p.Name == text);
+            if (variable is not null || parameter is not null)
+            {
+                ulong offset = 0;
+                if (allowOffset && parser.TryTake("+")) offset = parser.ConstantExpression();
+                return new PtxOperand(OperandKind.Symbol, text, token.Line, token.Column)
+                {
+                    Variable = variable,
+                    Parameter = parameter,
+                    Bits = offset,
+                };
+            }
+            var label = new PtxOperand(OperandKind.Label, text, token.Line, token.Column);
+            _pending.Add((label, [.. _scopes]));
+            return label;
+        }
+
+        private PtxOperand Address(Token open)
+        {
+            Token token = parser.Current;
+            if (token.Kind != TokenKind.Word)
+            {
+                return new PtxOperand(OperandKind.Address, "[" + token.Text + "]", open.Line, open.Column)
+                {
+                    Bits = parser.ConstantExpression(),
+                };
+            }
+            parser.Take();
+            PtxOperand origin = Named(token, negated: false, allowOffset: false);
+            if (origin.Kind is not (OperandKind.Register or OperandKind.Symbol))
+                throw parser.Error("an address starts with a register or a variable", token);
+            ulong offset = 0;
+            if (parser.TryTake("+")) offset = parser.ConstantExpression();
+            else if (parser.Current.Is("-")) offset = parser.ConstantExpression();
+            var coordinates = new List<PtxOperand>();
+            if (parser.TryTake(","))
+            {
+                parser.Expect("{");
+                do coordinates.Add(SimpleOperand());
+                while (parser.TryTake(","));
+                parser.Expect("}");
+                if (parser.Current.Is(",")) throw parser.Error("im2col offsets are not supported", parser.Current);
+            }
+            return new PtxOperand(OperandKind.Address, "[" + token.Text + "]", open.Line, open.Column)
+            {
+                Register = origin.Register,
+                Parameter = origin.Parameter,
+                Variable = origin.Variable,
+                Bits = offset,
+                Items = coordinates,
+            };
+        }
+    }
+}
