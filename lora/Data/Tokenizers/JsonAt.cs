@@ -1,4 +1,5 @@
 using System.Text.Json;
+using CudaLora.Engine;
 
 namespace CudaLora.Lora;
 
@@ -16,17 +17,17 @@ internal readonly struct JsonAt(string file, string path, JsonElement value)
     {
         try
         {
-            using var document = JsonDocument.Parse(System.IO.File.ReadAllBytes(file));
+            using var document = JsonDocument.Parse(TextFile.Bytes(file));
             return new JsonAt(file, "", document.RootElement.Clone());
         }
         catch (JsonException e)
         {
-            throw new InvalidDataException(
+            throw new UserErrorException(
                 $"{file}: must be JSON, but line {e.LineNumber + 1}, byte {e.BytePositionInLine + 1} is not valid");
         }
     }
 
-    public InvalidDataException Error(string must, string? got = null) =>
+    public UserErrorException Error(string must, string? got = null) =>
         new($"{File}: {(Path.Length == 0 ? "the file" : Path)} must be {must}, but is {got ?? Describe()}");
 
     /// <summary>The member, or a null value when it is absent.</summary>
@@ -37,7 +38,18 @@ internal readonly struct JsonAt(string file, string path, JsonElement value)
             Value.TryGetProperty(name, out var member) ? member : default);
     }
 
-    public string Text() => Kind == JsonValueKind.String ? Value.GetString()! : throw Error("a string");
+    public string Text()
+    {
+        if (Kind != JsonValueKind.String) throw Error("a string");
+        try
+        {
+            return Value.GetString()!;
+        }
+        catch (InvalidOperationException)
+        {
+            throw Error("a string of whole Unicode characters", "one with half a surrogate pair or invalid UTF-8");
+        }
+    }
 
     public string? TextOrNull() => IsNull ? null : Text();
 

@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using System.Text;
+using CudaLora.Engine;
 
 namespace CudaLora.Lora;
 
@@ -17,9 +18,10 @@ internal static class SentencePieceFile
     {
         var pieces = new List<Piece>();
         var settings = new Settings();
+        var data = TextFile.Bytes(file);
         try
         {
-            var reader = new ProtoReader(File.ReadAllBytes(file));
+            var reader = new ProtoReader(data);
             while (reader.Next(out int field))
             {
                 if (field == 1) pieces.Add(ReadPiece(new ProtoReader(reader.Bytes())));
@@ -28,15 +30,15 @@ internal static class SentencePieceFile
                 else reader.Skip();
             }
         }
-        catch (InvalidDataException e)
+        catch (FormatException e)
         {
-            throw new InvalidDataException($"{file}: must be a SentencePiece model, but {e.Message}");
+            throw new UserErrorException($"{file}: must be a SentencePiece model, but {e.Message}");
         }
-        if (pieces.Count == 0) throw new InvalidDataException($"{file}: pieces must not be empty");
+        if (pieces.Count == 0) throw new UserErrorException($"{file}: pieces must not be empty");
         if (settings.ModelType != 2)
-            throw new InvalidDataException($"{file}: trainer_spec.model_type must be BPE (2), but is {settings.ModelType}");
+            throw new UserErrorException($"{file}: trainer_spec.model_type must be BPE (2), but is {settings.ModelType}");
         if (settings.HasCharacterMap)
-            throw new InvalidDataException($"{file}: normalizer_spec.name must be identity, but is {settings.NormalizerName}");
+            throw new UserErrorException($"{file}: normalizer_spec.name must be identity, but is {settings.NormalizerName}");
         return Build(pieces, settings);
     }
 
@@ -179,6 +181,6 @@ internal static class SentencePieceFile
             throw Bad("a number is too long");
         }
 
-        private readonly InvalidDataException Bad(string what) => new($"at byte {_at} {what}");
+        private readonly FormatException Bad(string what) => new($"at byte {_at} {what}");
     }
 }

@@ -1,4 +1,5 @@
 using System.Text;
+using CudaLora.Engine;
 
 namespace CudaLora.Lora;
 
@@ -54,9 +55,8 @@ public sealed class Tokenizer
     /// tokenizer_config.json, special_tokens_map.json, added_tokens.json and chat_template.jinja where present), or from one
     /// of those files.
     /// </summary>
-    /// <exception cref="FileNotFoundException">There is no tokenizer at the path.</exception>
-    /// <exception cref="InvalidDataException">A file is malformed or asks for something unsupported; the message is one
-    /// line that names file and field.</exception>
+    /// <exception cref="UserErrorException">There is no tokenizer at the path, or a file is malformed or asks for something
+    /// unsupported; the message is one line that names file and field.</exception>
     public static Tokenizer Load(string path) => new(TokenizerFiles.Read(path));
 
     /// <summary>Encodes text.</summary>
@@ -141,9 +141,8 @@ public sealed class Tokenizer
         {
             string target = Path.Combine(folder, Path.GetFileName(file));
             if (Path.GetFullPath(target) == Path.GetFullPath(file)) continue;
-            string beside = target + ".partial";
-            File.Copy(file, beside, overwrite: true);
-            File.Move(beside, target, overwrite: true);
+            using var source = TextFile.Open(file);
+            AtomicFile.Write(target, source.CopyTo);
         }
     }
 

@@ -32,7 +32,7 @@ internal sealed class TokenizerConfig
             AddBos = Flag(config, "add_bos_token"),
             AddEos = Flag(config, "add_eos_token"),
             AddPrefixSpace = Flag(config, "add_prefix_space") ?? false,
-            ChatTemplate = File.Exists(jinja) ? File.ReadAllText(jinja) : Template(config),
+            ChatTemplate = File.Exists(jinja) ? TextFile.Text(jinja) : Template(config),
             Family = Member(config, "tokenizer_class").TextOrNull() ?? Member(model, "model_type").TextOrNull() ?? "",
             Added = [.. Decoder(config), .. Plain(added)],
         };

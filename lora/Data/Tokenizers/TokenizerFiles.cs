@@ -1,3 +1,5 @@
+using CudaLora.Engine;
+
 namespace CudaLora.Lora;
 
 /// <summary>Finds a tokenizer's files, reads the main one and lays tokenizer_config.json and its kin over it.</summary>
@@ -18,13 +20,13 @@ internal static class TokenizerFiles
     {
         string folder = Directory.Exists(path) ? path : Path.GetDirectoryName(Path.GetFullPath(path))!;
         string main = Directory.Exists(path) ? MainFile(path) : path;
-        if (!File.Exists(main)) throw new FileNotFoundException($"[tokenizer] there is no file or folder {path}");
+        if (!File.Exists(main)) throw new UserErrorException($"[tokenizer] there is no file or folder {path}");
         var config = TokenizerConfig.Read(folder);
         TokenizerParts parts;
         if (main.EndsWith(".model", StringComparison.OrdinalIgnoreCase)) parts = SentencePieceFile.Read(main);
         else if (Path.GetFileName(main) == "vocab.json") parts = VocabMerges.Read(main, config);
         else if (main.EndsWith(".json", StringComparison.OrdinalIgnoreCase)) parts = TokenizerJson.Read(main);
-        else throw new InvalidDataException($"{main}: must be tokenizer.json, tokenizer.model or vocab.json");
+        else throw new UserErrorException($"{main}: must be tokenizer.json, tokenizer.model or vocab.json");
         return Complete(parts, config) with { Files = FilesOf(main, folder) };
     }
 
@@ -32,7 +34,7 @@ internal static class TokenizerFiles
     {
         foreach (string name in (string[])["tokenizer.json", "tokenizer.model", "vocab.json"])
             if (File.Exists(Path.Combine(folder, name))) return Path.Combine(folder, name);
-        throw new FileNotFoundException(
+        throw new UserErrorException(
             $"[tokenizer] {folder} must hold tokenizer.json, tokenizer.model, or vocab.json with merges.txt, but has none");
     }
 

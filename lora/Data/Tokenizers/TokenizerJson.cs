@@ -1,4 +1,5 @@
 using System.Text.Json;
+using CudaLora.Engine;
 
 namespace CudaLora.Lora;
 
@@ -67,7 +68,7 @@ internal static class TokenizerJson
     {
         foreach (string token in (string[])[left, right, left + right])
             if (!ids.ContainsKey(token))
-                throw new InvalidDataException($"{file}: {place} must join tokens of the vocabulary, but \"{token}\" is none");
+                throw new UserErrorException($"{file}: {place} must join tokens of the vocabulary, but \"{token}\" is none");
         merges.TryAdd(BpeMerger.Key(ids[left], ids[right]), (rank, ids[left + right]));
     }
 

@@ -1,3 +1,5 @@
+using CudaLora.Engine;
+
 namespace CudaLora.Lora;
 
 /// <summary>Reads vocab.json with merges.txt: GPT-2's original form, byte-level.</summary>
@@ -7,7 +9,7 @@ internal static class VocabMerges
     {
         string mergesFile = Path.Combine(Path.GetDirectoryName(Path.GetFullPath(vocabFile))!, "merges.txt");
         if (!File.Exists(mergesFile))
-            throw new FileNotFoundException($"[tokenizer] {vocabFile} must have merges.txt beside it, but {mergesFile} is absent");
+            throw new UserErrorException($"[tokenizer] {vocabFile} must have merges.txt beside it, but {mergesFile} is absent");
         var vocab = JsonAt.Load(vocabFile);
         if (vocab.Kind != System.Text.Json.JsonValueKind.Object) throw vocab.Error("an object of tokens and ids");
         var ids = new Dictionary<string, int>(StringComparer.Ordinal);
@@ -27,12 +29,12 @@ internal static class VocabMerges
     {
         var merges = new Dictionary<long, (int, int)>();
         int line = 0;
-        foreach (string text in File.ReadLines(file))
+        foreach (string text in TextFile.Text(file).Split('\n').Select(text => text.TrimEnd('\r')))
         {
             line++;
             if (text.Length == 0 || text.StartsWith("#version", StringComparison.Ordinal)) continue;
             if (text.Split(' ') is not [{ Length: > 0 } left, { Length: > 0 } right])
-                throw new InvalidDataException($"{file}: line {line} must be two tokens, but is \"{text}\"");
+                throw new UserErrorException($"{file}: line {line} must be two tokens, but is \"{text}\"");
             TokenizerJson.AddMerge(ids, merges, left, right, line, file, $"line {line}");
         }
         return merges;
