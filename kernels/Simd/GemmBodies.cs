@@ -1,0 +1,245 @@
+namespace CudaLora.Kernels.Simd;
+
+/// <summary>Packs one group of B panels of one k block.</summary>
+internal unsafe struct PackBody<TLanes, TVec, TSource> : IParallelBody
+    where TLanes : struct, ILanes<TVec>
+    where TVec : struct
+    where TSource : struct, IPanelSource<TSource>
+{
+    public TSource B;
+    public bool TransB;
+    public int K;
+    public int FirstColumn;
+    public int Columns;
+    public int PaddedColumns;
+    public int GroupColumns;
+    public int Groups;
+    public float* Target;
+
+    public readonly void Execute(int item)
+    {
+        int first = item % Groups * GroupColumns;
+        int k0 = item / Groups * GemmPlan.Depth;
+        int depth = Math.Min(GemmPlan.Depth, K - k0);
+        float* target = Target + ((nint)k0 * PaddedColumns) + ((nint)first * depth);
+        int cols = Math.Min(GroupColumns, Columns - first);
+        Block(B, TransB, k0, depth, FirstColumn + first, cols, target);
+    }
+
+    /// <summary>Rows k0.. and columns n0.. of op(B), into panels.</summary>
+    public static void Block(TSource b, bool transB, int k0, int depth, int n0, int cols, float* target)
+    {
+        int width = GemmTiles<TLanes, TVec>.PanelWidth;
+        float* source = b.Direct;
+        nint stride = b.Stride;
+        if (source != null)
+        {
+            if (transB)
+                Packing.TransposePanels(source + (n0 * stride) + k0, stride, target, depth, cols, width);
+            else
+                Packing.CopyPanels(source + (k0 * stride) + n0, stride, target, depth, cols, width);
+            return;
+        }
+        if (!transB)
+        {
+            float* rows = Scratch.Floats(ScratchSlot.Decode, (nint)depth * cols);
+            for (int p = 0; p < depth; p++)
+                b.Decode(k0 + p, n0, cols, rows + ((nint)p * cols));
+            Packing.CopyPanels(rows, cols, target, depth, cols, width);
+            return;
+        }
+        float* columns = Scratch.Floats(ScratchSlot.Decode, (nint)depth * width);
+        for (int j = 0; j < cols; j += width, target += (nint)depth * width)
+        {
+            int count = Math.Min(width, cols - j);
+            for (int i = 0; i < count; i++)
+                b.Decode(n0 + j + i, k0, depth, columns + ((nint)i * depth));
+            Packing.TransposePanels(columns, depth, target, depth, count, width);
+        }
+    }
+}
+
+/// <summary>Turns A, stored (K, M), into blocks (M, depth), one per item.</summary>
+internal unsafe struct TransposeBody : IParallelBody
+{
+    public float* A;
+    public nint Lda;
+    public int M;
+    public int K;
+    public float* Target;
+
+    public readonly void Execute(int item)
+    {
+        int k0 = item * GemmPlan.Depth;
+        int depth = Math.Min(GemmPlan.Depth, K - k0);
+        Packing.Transpose(A + (k0 * Lda), Lda, Target + ((nint)k0 * M), depth, depth, M);
+    }
+}
+
+/// <summary>Many rows: an item is a block of C; B was packed before, for all items.</summary>
+internal unsafe struct TallBody<TLanes, TVec, TSource> : IParallelBody
+    where TLanes : struct, ILanes<TVec>
+    where TVec : struct
+    where TSource : struct, IPanelSource<TSource>
+{
+    public GemmProduct<TSource> Product;
+    public float* Panels;
+    public int FirstColumn;
+    public int Columns;
+    public int PaddedColumns;
+    public int BlockRows;
+    public int BlockColumns;
+    public int ColumnBlocks;
+    public bool CopyA;
+
+    public readonly void Execute(int item)
+    {
+        GemmProduct<TSource> p = Product;
+        int first = item % ColumnBlocks * BlockColumns;
+        int cols = Math.Min(BlockColumns, Columns - first);
+        int m0 = item / ColumnBlocks * BlockRows;
+        int rows = Math.Min(BlockRows, p.M - m0);
+        float* c = p.C + (m0 * p.Ldc) + FirstColumn + first;
+        for (int k0 = 0; k0 < p.K; k0 += GemmPlan.Depth)
+        {
+            int depth = Math.Min(GemmPlan.Depth, p.K - k0);
+            float* a = p.TransA ? p.A + (k0 * p.Lda) + m0 : p.A + (m0 * p.Lda) + k0;
+            nint lda = p.Lda;
+            if (p.TransA || CopyA)
+            {
+                float* local = Scratch.Floats(ScratchSlot.LocalA, (nint)rows * depth);
+                if (p.TransA)
+                    Packing.Transpose(a, lda, local, depth, depth, rows);
+                else
+                    Packing.Copy(a, lda, local, depth, rows, depth);
+                a = local;
+                lda = depth;
+            }
+            float* panels = Panels + ((nint)k0 * PaddedColumns) + ((nint)first * depth);
+            float beta = k0 == 0 ? p.Beta : 1;
+            GemmTiles<TLanes, TVec>.Multiply(rows, cols, depth, a, lda, panels, p.Alpha, beta, c, p.Ldc);
+        }
+    }
+}
+
+/// <summary>Few rows: an item is a block of columns and packs its own part of B. Can write C transposed.</summary>
+internal unsafe struct WideBody<TLanes, TVec, TSource> : IParallelBody
+    where TLanes : struct, ILanes<TVec>
+    where TVec : struct
+    where TSource : struct, IPanelSource<TSource>
+{
+    public GemmProduct<TSource> Product;
+
+    /// <summary>A in blocks (M, depth), or null when A itself can be read by rows.</summary>
+    public float* BlockedA;
+    public int BlockColumns;
+    public bool TransposeC;
+
+    public readonly void Execute(int item)
+    {
+        GemmProduct<TSource> p = Product;
+        int n0 = item * BlockColumns;
+        int cols = Math.Min(BlockColumns, p.N - n0);
+        float* panels = Scratch.Floats(ScratchSlot.LocalB, (nint)BlockColumns * GemmPlan.Depth);
+        float* c = p.C + n0;
+        nint ldc = p.Ldc;
+        float alpha = p.Alpha;
+        if (TransposeC)
+        {
+            c = Scratch.Floats(ScratchSlot.LocalA, (nint)p.M * BlockColumns);
+            ldc = BlockColumns;
+            alpha = 1;
+        }
+        for (int k0 = 0; k0 < p.K; k0 += GemmPlan.Depth)
+        {
+            int depth = Math.Min(GemmPlan.Depth, p.K - k0);
+            PackBody<TLanes, TVec, TSource>.Block(p.B, p.TransB, k0, depth, n0, cols, panels);
+            float* a = BlockedA != null ? BlockedA + ((nint)k0 * p.M) : p.A + k0;
+            nint lda = BlockedA != null ? depth : p.Lda;
+            float beta = k0 != 0 ? 1 : TransposeC ? 0 : p.Beta;
+            GemmTiles<TLanes, TVec>.Multiply(p.M, cols, depth, a, lda, panels, alpha, beta, c, ldc);
+        }
+        if (!TransposeC)
+            return;
+        for (int j = 0; j < cols; j++)
+        {
+            float* to = p.C + ((n0 + j) * p.Ldc);
+            for (int i = 0; i < p.M; i++)
+                to[i] = (p.Alpha * c[(i * ldc) + j]) + (p.Beta == 0 ? 0 : p.Beta * to[i]);
+        }
+    }
+}
+
+/// <summary>Few columns, or few rows of decode: both operands run along k and nothing is packed.</summary>
+internal unsafe struct DotBody<TLanes, TVec, TSource> : IParallelBody
+    where TLanes : struct, ILanes<TVec>
+    where TVec : struct
+    where TSource : struct, IPanelSource<TSource>
+{
+    private const int Depth = 512;
+
+    /// <summary>TransA is false and TransB true.</summary>
+    public GemmProduct<TSource> Product;
+    public int BlockRows;
+    public int BlockColumns;
+
+    public readonly void Execute(int item)
+    {
+        int blocks = (Product.N + BlockColumns - 1) / BlockColumns;
+        int m0 = item / blocks * BlockRows;
+        int n0 = item % blocks * BlockColumns;
+        int rows = Math.Min(BlockRows, Product.M - m0);
+        int cols = Math.Min(BlockColumns, Product.N - n0);
+        for (int k0 = 0; k0 < Product.K; k0 += Depth)
+        {
+            if (cols <= 8 && Product.B.Direct != null)
+                Narrow(m0, rows, n0, cols, k0);
+            else
+                Short(m0, rows, n0, cols, k0);
+        }
+    }
+
+    // The rows of A are the stream: each is read once and meets all columns.
+    private readonly void Narrow(int m0, int rows, int n0, int cols, int k0)
+    {
+        GemmProduct<TSource> p = Product;
+        int depth = Math.Min(Depth, p.K - k0);
+        float beta = k0 == 0 ? p.Beta : 1;
+        nint ldb = p.B.Stride;
+        float* b = p.B.Direct + (n0 * ldb) + k0;
+        for (int i = 0; i < rows; i += 3)
+        {
+            float* a = p.A + ((m0 + i) * p.Lda) + k0;
+            float* c = p.C + ((m0 + i) * p.Ldc) + n0;
+            for (int j = 0; j < cols; j += 4)
+                GemmTiles<TLanes, TVec>.Dot(
+                    Math.Min(3, rows - i), Math.Min(4, cols - j), depth, a, p.Lda, b + (j * ldb), ldb,
+                    p.Alpha, beta, c + j, p.Ldc);
+        }
+    }
+
+    // The rows of stored B are the stream.
+    private readonly void Short(int m0, int rows, int n0, int cols, int k0)
+    {
+        GemmProduct<TSource> p = Product;
+        int depth = Math.Min(Depth, p.K - k0);
+        float beta = k0 == 0 ? p.Beta : 1;
+        for (int j = 0; j < cols; j += 4)
+        {
+            int width = Math.Min(4, cols - j);
+            nint ldb = p.B.Stride;
+            float* b = p.B.Direct + ((n0 + j) * ldb) + k0;
+            if (p.B.Direct == null)
+            {
+                ldb = Depth;
+                b = Scratch.Floats(ScratchSlot.Decode, 4 * Depth);
+                for (int i = 0; i < width; i++)
+                    p.B.Decode(n0 + j + i, k0, depth, b + (i * Depth));
+            }
+            for (int i = 0; i < rows; i += 3)
+                GemmTiles<TLanes, TVec>.Dot(
+                    Math.Min(3, rows - i), width, depth, p.A + ((m0 + i) * p.Lda) + k0, p.Lda, b, ldb,
+                    p.Alpha, beta, p.C + ((m0 + i) * p.Ldc) + n0 + j, p.Ldc);
+        }
+    }
+}
