@@ -13,10 +13,10 @@ public sealed class JsonFields
     private static readonly JsonDocumentOptions Options =
         new() { AllowDuplicateProperties = false, CommentHandling = JsonCommentHandling.Disallow };
 
-    private readonly string _prefix;
+    private readonly string prefix;
 
     /// <summary>Wraps an object; <paramref name="path"/> and <paramref name="prefix"/> are used in errors.</summary>
-    public JsonFields(JsonObject root, string path, string prefix = "") => (Root, Path, _prefix) = (root, path, prefix);
+    public JsonFields(JsonObject root, string path, string prefix = "") => (Root, Path, this.prefix) = (root, path, prefix);
 
     /// <summary>The object.</summary>
     public JsonObject Root { get; }
@@ -133,12 +133,12 @@ public sealed class JsonFields
 
     /// <summary>An object, or null if absent.</summary>
     public JsonFields? Object(string name) => Root[name] is not JsonNode node ? null
-        : node is JsonObject inner ? new JsonFields(inner, Path, $"{_prefix}{name}.")
+        : node is JsonObject inner ? new JsonFields(inner, Path, $"{prefix}{name}.")
         : throw Refuse(name, "an object");
 
     /// <summary>The error for a field: names file, field and value, and says what is accepted.</summary>
     public UserErrorException Refuse(string name, string accepted) => new(
-        $"{Path}: {FileErrors.Quote(_prefix + name)} must be {accepted}, but is {Describe(Root[name])}");
+        $"{Path}: {FileErrors.Quote(prefix + name)} must be {accepted}, but is {Describe(Root[name])}");
 
     // Names are decoded on first use; one with half a surrogate pair must fail here, not later.
     private static void CheckNames(JsonNode? node)
@@ -157,7 +157,7 @@ public sealed class JsonFields
         }
         catch (InvalidOperationException e)
         {
-            throw new UserErrorException($"{Path}: {FileErrors.Quote(_prefix + name)} must be valid Unicode text", e);
+            throw new UserErrorException($"{Path}: {FileErrors.Quote(prefix + name)} must be valid Unicode text", e);
         }
     }
 

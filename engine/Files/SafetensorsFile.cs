@@ -13,26 +13,26 @@ namespace CudaLora.Engine;
 /// </summary>
 public sealed unsafe class SafetensorsFile : IDisposable
 {
-    private readonly MemoryMappedFile _map;
-    private readonly MemoryMappedViewAccessor _view;
-    private readonly SafetensorsHeader.Content _content;
-    private byte* _start;
+    private readonly MemoryMappedFile map;
+    private readonly MemoryMappedViewAccessor view;
+    private readonly SafetensorsHeader.Content content;
+    private byte* start;
 
     private SafetensorsFile(string path, FileStream file, long length)
     {
         Path = path;
         // The mapping keeps its own handle of the file.
-        _map = MemoryMappedFile.CreateFromFile(
+        map = MemoryMappedFile.CreateFromFile(
             file, null, 0, MemoryMappedFileAccess.Read, HandleInheritability.None, leaveOpen: false);
-        _view = _map.CreateViewAccessor(0, length, MemoryMappedFileAccess.Read);
-        _view.SafeMemoryMappedViewHandle.AcquirePointer(ref _start);
+        view = map.CreateViewAccessor(0, length, MemoryMappedFileAccess.Read);
+        view.SafeMemoryMappedViewHandle.AcquirePointer(ref start);
         try
         {
-            _start += _view.PointerOffset;
-            ulong claimed = BinaryPrimitives.ReadUInt64LittleEndian(new ReadOnlySpan<byte>(_start, 8));
+            start += view.PointerOffset;
+            ulong claimed = BinaryPrimitives.ReadUInt64LittleEndian(new ReadOnlySpan<byte>(start, 8));
             int headerLength = SafetensorsHeader.CheckLength(path, claimed, length);
-            _content = SafetensorsHeader.Parse(
-                path, new ReadOnlySpan<byte>(_start + 8, headerLength), length - 8 - headerLength);
+            content = SafetensorsHeader.Parse(
+                path, new ReadOnlySpan<byte>(start + 8, headerLength), length - 8 - headerLength);
         }
         catch
         {
@@ -45,10 +45,10 @@ public sealed unsafe class SafetensorsFile : IDisposable
     public string Path { get; }
 
     /// <summary>All tensors by name.</summary>
-    public IReadOnlyDictionary<string, SafetensorsEntry> Entries => _content.Entries;
+    public IReadOnlyDictionary<string, SafetensorsEntry> Entries => content.Entries;
 
     /// <summary>The <c>__metadata__</c> texts; empty if there are none.</summary>
-    public IReadOnlyDictionary<string, string> Metadata => _content.Metadata;
+    public IReadOnlyDictionary<string, string> Metadata => content.Metadata;
 
     /// <summary>Maps a file and checks its header.</summary>
     /// <exception cref="UserErrorException">Missing, unreadable, not safetensors, or damaged: one line that names file
@@ -87,8 +87,8 @@ public sealed unsafe class SafetensorsFile : IDisposable
     /// <summary>First byte of a tensor in the mapping; it need not be aligned. Valid until <see cref="Dispose"/>.</summary>
     public byte* Pointer(SafetensorsEntry entry)
     {
-        ObjectDisposedException.ThrowIf(_start == null, this);
-        return _start + Own(entry).Offset;
+        ObjectDisposedException.ThrowIf(start == null, this);
+        return start + Own(entry).Offset;
     }
 
     /// <summary>The bytes of a tensor of up to 2 GiB, without a copy. Valid until <see cref="Dispose"/>.</summary>
@@ -143,11 +143,11 @@ public sealed unsafe class SafetensorsFile : IDisposable
     /// <summary>Unmaps the file; spans and pointers into it become invalid.</summary>
     public void Dispose()
     {
-        if (_start == null) return;
-        _start = null;
-        _view.SafeMemoryMappedViewHandle.ReleasePointer();
-        _view.Dispose();
-        _map.Dispose();
+        if (start == null) return;
+        start = null;
+        view.SafeMemoryMappedViewHandle.ReleasePointer();
+        view.Dispose();
+        map.Dispose();
     }
 
     // An entry of another file would point anywhere.

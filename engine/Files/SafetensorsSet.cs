@@ -6,8 +6,8 @@ namespace CudaLora.Engine;
 /// </summary>
 public sealed class SafetensorsSet : IDisposable
 {
-    private readonly List<SafetensorsFile> _files = [];
-    private readonly Dictionary<string, (SafetensorsFile File, SafetensorsEntry Entry)> _tensors =
+    private readonly List<SafetensorsFile> files = [];
+    private readonly Dictionary<string, (SafetensorsFile File, SafetensorsEntry Entry)> tensors =
         new(StringComparer.Ordinal);
 
     private SafetensorsSet(string folder) => Folder = folder;
@@ -16,10 +16,10 @@ public sealed class SafetensorsSet : IDisposable
     public string Folder { get; }
 
     /// <summary>The files, one or the shards.</summary>
-    public IReadOnlyList<SafetensorsFile> Files => _files;
+    public IReadOnlyList<SafetensorsFile> Files => files;
 
     /// <summary>All tensors by name, with the file that holds each.</summary>
-    public IReadOnlyDictionary<string, (SafetensorsFile File, SafetensorsEntry Entry)> Tensors => _tensors;
+    public IReadOnlyDictionary<string, (SafetensorsFile File, SafetensorsEntry Entry)> Tensors => tensors;
 
     /// <summary>Opens <c>stem.safetensors</c> or, if it is not there, the shards of the index.</summary>
     /// <exception cref="UserErrorException">Folder or files are missing or damaged, or index and shards disagree.</exception>
@@ -52,13 +52,13 @@ public sealed class SafetensorsSet : IDisposable
     /// <summary>Unmaps all files.</summary>
     public void Dispose()
     {
-        foreach (SafetensorsFile file in _files) file.Dispose();
+        foreach (SafetensorsFile file in files) file.Dispose();
     }
 
     private void AddAll(SafetensorsFile file)
     {
-        _files.Add(file);
-        foreach ((string name, SafetensorsEntry entry) in file.Entries) _tensors.Add(name, (file, entry));
+        files.Add(file);
+        foreach ((string name, SafetensorsEntry entry) in file.Entries) tensors.Add(name, (file, entry));
     }
 
     private void AddShards(string indexPath, SafetensorsIndex index)
@@ -66,13 +66,13 @@ public sealed class SafetensorsSet : IDisposable
         foreach (var shard in index.WeightMap.GroupBy(p => p.Value).OrderBy(g => g.Key, StringComparer.Ordinal))
         {
             SafetensorsFile file = SafetensorsFile.Open(Path.Combine(Folder, shard.Key));
-            _files.Add(file);
+            files.Add(file);
             foreach ((string name, _) in shard)
             {
                 if (!file.Entries.TryGetValue(name, out SafetensorsEntry? entry))
                     throw new UserErrorException(
                         $"{indexPath}: tensor {FileErrors.Quote(name)} must be in {shard.Key}, but is not");
-                _tensors.Add(name, (file, entry));
+                tensors.Add(name, (file, entry));
             }
         }
     }

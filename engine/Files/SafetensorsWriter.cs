@@ -17,16 +17,16 @@ public sealed class SafetensorsWriter
     private static readonly JsonWriterOptions HeaderOptions =
         new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
-    private readonly SortedDictionary<string, string> _metadata = new(StringComparer.Ordinal) { ["format"] = "pt" };
-    private readonly Dictionary<string, Planned> _tensors = new(StringComparer.Ordinal);
+    private readonly SortedDictionary<string, string> metadata = new(StringComparer.Ordinal) { ["format"] = "pt" };
+    private readonly Dictionary<string, Planned> planned = new(StringComparer.Ordinal);
 
     private sealed record Planned(SafetensorsEntry Entry, Action<Stream> Write);
 
     /// <summary>The <c>__metadata__</c> texts to be written; <c>format</c> is <c>pt</c> from the start.</summary>
-    public IDictionary<string, string> Metadata => _metadata;
+    public IDictionary<string, string> Metadata => metadata;
 
     /// <summary>Bytes of all tensors added so far, without the header.</summary>
-    public long DataLength => _tensors.Values.Sum(t => t.Entry.ByteCount);
+    public long DataLength => planned.Values.Sum(t => t.Entry.ByteCount);
 
     /// <summary>Adds a tensor whose bytes are written, little-endian, when the file is saved.</summary>
     /// <param name="name">The key; each once.</param>
@@ -41,7 +41,7 @@ public sealed class SafetensorsWriter
             ArgumentOutOfRangeException.ThrowIfNegative(dim, nameof(shape));
             bytes = checked(bytes * dim);
         }
-        if (name == "__metadata__" || !_tensors.TryAdd(
+        if (name == "__metadata__" || !planned.TryAdd(
                 name, new Planned(new SafetensorsEntry(name, dtype, shape.ToArray(), 0, bytes), write)))
             throw new ArgumentException($"[safetensors] each tensor name must be new, but got '{name}'", nameof(name));
     }
@@ -133,7 +133,7 @@ public sealed class SafetensorsWriter
             ? dtype
             : throw new ArgumentException($"[safetensors] singles are stored as F32, BF16 or F16, but got {dtype}");
 
-    private List<Planned> Ordered() => _tensors.Values
+    private List<Planned> Ordered() => planned.Values
         .OrderByDescending(t => t.Entry.DType)
         .ThenBy(t => t.Entry.Name, StringComparer.Ordinal)
         .ToList();
@@ -179,7 +179,7 @@ public sealed class SafetensorsWriter
         {
             json.WriteStartObject();
             json.WriteStartObject("__metadata__");
-            foreach ((string key, string value) in _metadata) json.WriteString(key, value);
+            foreach ((string key, string value) in metadata) json.WriteString(key, value);
             json.WriteEndObject();
             long offset = 0;
             foreach (Planned tensor in tensors)
