@@ -1,0 +1,91 @@
+using System.Numerics;
+using static CudaLora.Kernels.Simd.VectorMath;
+
+namespace CudaLora.Kernels.Simd;
+
+/// <summary>
+/// The log-probability of one label per row of logits (rows, cols), without storing the log-softmax. A negative label
+/// gives 0 and no gradient.
+/// </summary>
+public static unsafe class GatherLogProbsKernel
+{
+    /// <summary>y[r] = logits[r, label] - lse[r]; lse (rows) receives log(sum(e^logits)).</summary>
+    public static void Forward(float* logits, int* labels, float* y, float* lse, int rows, int cols)
+    {
+        var body = new ForwardBody { Logits = logits, Labels = labels, Y = y, Lse = lse, Rows = rows, Cols = cols };
+        Workers.Run(ref body, Split.Items(rows, Split.Rows(cols)));
+    }
+
+    /// <summary>dlogits (+)= dy[r] (onehot(label) - softmax(logits)); dlogits may equal logits.</summary>
+    public static void Backward(
+        float* logits, int* labels, float* lse, float* dy, float* dlogits, int rows, int cols, bool accumulate = false)
+    {
+        var body = new BackwardBody
+        {
+            Logits = logits,
+            Labels = labels,
+            Lse = lse,
+            Dy = dy,
+            Dlogits = dlogits,
+            Rows = rows,
+            Cols = cols,
+            Accumulate = accumulate,
+        };
+        Workers.Run(ref body, Split.Items(rows, Split.Rows(cols)));
+    }
+
+    private struct ForwardBody : IParallelBody
+    {
+        public float* Logits, Y, Lse;
+        public int* Labels;
+        public int Rows, Cols;
+
+        public readonly void Execute(int item)
+        {
+            var first = item * Split.Rows(Cols);
+            var end = Math.Min(Rows, first + Split.Rows(Cols));
+            for (var r = first; r < end; r++)
+            {
+                Y[r] = Lse[r] = 0f;
+                if (Labels[r] < 0)
+                    continue;
+                var row = Logits + (long)r * Cols;
+                Lse[r] = RowStatistics.LogSumExp(row, Cols);
+                Y[r] = row[Labels[r]] - Lse[r];
+            }
+        }
+    }
+
+    private struct BackwardBody : IParallelBody
+    {
+        public float* Logits, Lse, Dy, Dlogits;
+        public int* Labels;
+        public int Rows, Cols;
+        public bool Accumulate;
+
+        public readonly void Execute(int item)
+        {
+            var first = item * Split.Rows(Cols);
+            var end = Math.Min(Rows, first + Split.Rows(Cols));
+            for (var r = first; r < end; r++)
+            {
+                var to = Dlogits + (long)r * Cols;
+                if (Labels[r] >= 0)
+                    Row(Logits + (long)r * Cols, to, r);
+                else if (!Accumulate)
+                    new Span<float>(to, Cols).Clear();
+            }
+        }
+
+        private readonly void Row(float* x, float* to, int r)
+        {
+            Vector<float> lse = Of(Lse[r]), scale = Of(-Dy[r]);
+            for (var c = 0; c < Cols; c += Vectors.Width)
+            {
+                var lanes = Math.Min(Vectors.Width, Cols - c);
+                Vectors.Put(Exp(Vectors.Load(x + c, lanes) - lse) * scale, to + c, lanes, Accumulate);
+            }
+            to[Labels[r]] += Dy[r];
+        }
+    }
+}

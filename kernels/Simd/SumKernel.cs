@@ -1,0 +1,145 @@
+using System.Numerics;
+
+namespace CudaLora.Kernels.Simd;
+
+/// <summary>Sums over one axis of an array seen as (outer, axis, inner), and the gradient of such sums.</summary>
+public static unsafe class SumKernel
+{
+    private const int Chunk = 16384;
+
+    /// <summary>y (outer, inner) (+)= scale * sum of x (outer, axis, inner) over axis. Scale 1 / axis gives the mean.</summary>
+    public static void Axis(
+        float* x, int outer, int axis, int inner, float scale, float* y, bool accumulate = false)
+    {
+        if (axis == 0)
+        {
+            if (!accumulate)
+                VectorOps.Fill(y, 0f, (long)outer * inner);
+            return;
+        }
+        if (inner != 1)
+        {
+            ColumnSum.Run(new ColumnSum.Plain { X = x, Stride = inner }, outer, axis, inner, scale, y, accumulate);
+            return;
+        }
+        var chunks = Split.Items(axis, Chunk);
+        var body = new RowBody
+        {
+            X = x,
+            Axis = axis,
+            Chunks = chunks,
+            Tiles = (long)outer * chunks,
+            TilesPerItem = Math.Max(1, Chunk / axis),
+            Partial = (double*)Scratch.Floats(ScratchSlot.Shared, 2 * (nint)outer * chunks),
+        };
+        Workers.Run(ref body, Split.Items(body.Tiles, body.TilesPerItem));
+        for (var o = 0; o < outer; o++)
+        {
+            var total = 0.0;
+            for (var c = 0; c < chunks; c++)
+                total += body.Partial[(long)o * chunks + c];
+            var value = (float)(total * scale);
+            y[o] = accumulate ? y[o] + value : value;
+        }
+    }
+
+    /// <summary>Sum of n elements.</summary>
+    public static double All(float* x, long n) => Reduce(x, n, false);
+
+    /// <summary>Sum of squares of n elements: the part of one tensor in a gradient norm.</summary>
+    public static double Squares(float* x, long n) => Reduce(x, n, true);
+
+    /// <summary>dx (outer, axis, inner) (+)= scale * dy (outer, inner): the gradient of <see cref="Axis"/>.</summary>
+    public static void AxisBackward(
+        float* dy, int outer, int axis, int inner, float scale, float* dx, bool accumulate = false)
+    {
+        var body = new ExpandBody
+        {
+            Dy = dy,
+            Dx = dx,
+            Axis = axis,
+            Inner = inner,
+            Scale = scale,
+            Rows = (long)outer * axis,
+            RowsPerItem = Split.Rows(inner),
+            Accumulate = accumulate,
+        };
+        Workers.Run(ref body, Split.Items(body.Rows, body.RowsPerItem));
+    }
+
+    private static double Reduce(float* x, long n, bool squares)
+    {
+        var chunks = Split.Items(n, Chunk);
+        var body = new AllBody { X = x, N = n, Squares = squares, Partial = (double*)Scratch.Floats(ScratchSlot.Shared, 2 * (nint)chunks) };
+        Workers.Run(ref body, chunks);
+        var total = 0.0;
+        for (var c = 0; c < chunks; c++)
+            total += body.Partial[c];
+        return total;
+    }
+
+    private struct RowBody : IParallelBody
+    {
+        public float* X;
+        public int Axis, Chunks, TilesPerItem;
+        public long Tiles;
+        public double* Partial;
+
+        public readonly void Execute(int item)
+        {
+            var first = (long)item * TilesPerItem;
+            var end = Math.Min(Tiles, first + TilesPerItem);
+            for (var tile = first; tile < end; tile++)
+            {
+                var start = (int)(tile % Chunks) * Chunk;
+                Partial[tile] = Vectors.Sum(X + tile / Chunks * Axis + start, Math.Min(Chunk, Axis - start));
+            }
+        }
+    }
+
+    private struct AllBody : IParallelBody
+    {
+        public float* X;
+        public long N;
+        public bool Squares;
+        public double* Partial;
+
+        public readonly void Execute(int item)
+        {
+            var start = (long)item * Chunk;
+            var n = (int)Math.Min(Chunk, N - start);
+            Partial[item] = Squares ? Vectors.Dot(X + start, X + start, n) : Vectors.Sum(X + start, n);
+        }
+    }
+
+    private struct ExpandBody : IParallelBody
+    {
+        public float* Dy, Dx;
+        public int Axis, Inner, RowsPerItem;
+        public long Rows;
+        public float Scale;
+        public bool Accumulate;
+
+        public readonly void Execute(int item)
+        {
+            var first = (long)item * RowsPerItem;
+            var end = Math.Min(Rows, first + RowsPerItem);
+            if (Inner == 1)
+            {
+                for (var row = first; row < end; row++)
+                    Dx[row] = (Accumulate ? Dx[row] : 0f) + Dy[row / Axis] * Scale;
+                return;
+            }
+            var scale = new Vector<float>(Scale);
+            for (var row = first; row < end; row++)
+            {
+                float* from = Dy + row / Axis * Inner, to = Dx + row * Inner;
+                for (var c = 0; c < Inner; c += Vectors.Width)
+                {
+                    var lanes = Math.Min(Vectors.Width, Inner - c);
+                    Vectors.Put(Vectors.Load(from + c, lanes) * scale, to + c, lanes, Accumulate);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,70 @@
+using System.Numerics;
+using static CudaLora.Kernels.Simd.VectorMath;
+
+namespace CudaLora.Kernels.Simd;
+
+/// <summary>Fill, copy, scale and scaled addition of flat float arrays; y may equal x.</summary>
+public static unsafe class VectorOps
+{
+    /// <summary>y = value.</summary>
+    public static void Fill(float* y, float value, long n)
+    {
+        var body = new FillBody { Y = y, N = n, Value = value };
+        Workers.Run(ref body, Split.Items(n, Split.Grain));
+    }
+
+    /// <summary>y (+)= x.</summary>
+    public static void Copy(float* x, float* y, long n, bool accumulate = false) =>
+        Map.Run(default(Identity), x, y, n, accumulate);
+
+    /// <summary>y (+)= a x.</summary>
+    public static void Scale(float* x, float a, float* y, long n, bool accumulate = false) =>
+        Map.Run(new Times { A = Of(a) }, x, y, n, accumulate);
+
+    /// <summary>y (+)= a x + c, a and c scalars.</summary>
+    public static void Affine(float* x, float a, float c, float* y, long n, bool accumulate = false) =>
+        Map.Run(new TimesPlus { A = Of(a), C = Of(c) }, x, y, n, accumulate);
+
+    /// <summary>y = a x + b y.</summary>
+    public static void Axpby(float a, float* x, float b, float* y, long n) =>
+        Map.Run(new Blend { A = Of(a), B = Of(b) }, x, y, y, n, false);
+
+    private struct FillBody : IParallelBody
+    {
+        public float* Y;
+        public long N;
+        public float Value;
+
+        public readonly void Execute(int item)
+        {
+            var start = (long)item * Split.Grain;
+            new Span<float>(Y + start, (int)Math.Min(Split.Grain, N - start)).Fill(Value);
+        }
+    }
+
+    private readonly struct Identity : IMap1
+    {
+        public Vector<float> Apply(Vector<float> x) => x;
+    }
+
+    private struct Times : IMap1
+    {
+        public Vector<float> A;
+
+        public readonly Vector<float> Apply(Vector<float> x) => x * A;
+    }
+
+    private struct TimesPlus : IMap1
+    {
+        public Vector<float> A, C;
+
+        public readonly Vector<float> Apply(Vector<float> x) => Fma(x, A, C);
+    }
+
+    private struct Blend : IMap2
+    {
+        public Vector<float> A, B;
+
+        public readonly Vector<float> Apply(Vector<float> x, Vector<float> y) => Fma(x, A, y * B);
+    }
+}
