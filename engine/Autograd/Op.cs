@@ -52,7 +52,7 @@ public abstract unsafe class Op
         Add(d);
         Add(e);
         Add(f);
-        Tracking = GradMode.Enabled && AnyInputRequiresGrad();
+        TrackIfNeeded();
     }
 
     /// <summary>Called around every op on every thread when set.</summary>
@@ -191,6 +191,9 @@ public abstract unsafe class Op
         Output = y;
         Order = ++lastOrder;
     }
+
+    /// <summary>Decides <see cref="Tracking"/> once all inputs are known.</summary>
+    protected void TrackIfNeeded() => Tracking = GradMode.Enabled && AnyInputRequiresGrad();
 
     private bool AnyInputRequiresGrad()
     {

@@ -1,0 +1,50 @@
+namespace CudaLora.Engine;
+
+/// <summary>Takes a linear layer's place in the forward pass: LoRA, DoRA, IA3, a quantised base.</summary>
+public interface ILinearAdapter
+{
+    /// <summary>Output of the adapted layer for <paramref name="x"/> (..., in): (..., out).</summary>
+    Tensor Forward(Linear linear, Tensor x);
+}
+
+/// <summary>y = x Wᵀ + b, with a slot for an adapter.</summary>
+public sealed class Linear : Module
+{
+    /// <summary>A layer whose parameters <c>weight</c> (out, in) and <c>bias</c> (out) come from a source.</summary>
+    /// <param name="path">Name of the layer.</param>
+    /// <param name="inFeatures">Width of x.</param>
+    /// <param name="outFeatures">Width of y.</param>
+    /// <param name="bias">Whether there is a bias.</param>
+    /// <param name="source">Where the values come from.</param>
+    /// <param name="deviation">Standard deviation of new weights; null for PyTorch's Kaiming-uniform default.</param>
+    public Linear(
+        ParameterPath path, int inFeatures, int outFeatures, bool bias, ParameterSource source, float? deviation = null)
+        : base(path)
+    {
+        var init = deviation is { } d ? Initializer.Normal(d) : Initializer.KaimingUniform(inFeatures);
+        Weight = Own(source.Parameter(path / "weight", Shape.Of(outFeatures, inFeatures), init));
+        if (bias)
+        {
+            var biasInit = deviation is null ? init : Initializer.Zeros;
+            Bias = Own(source.Parameter(path / "bias", Shape.Of(outFeatures), biasInit));
+        }
+    }
+
+    /// <summary>Weights (out, in).</summary>
+    public Parameter Weight { get; }
+
+    /// <summary>Bias (out), or null.</summary>
+    public Parameter? Bias { get; }
+
+    /// <summary>Width of the input.</summary>
+    public int InFeatures => Weight.Value.Shape[1];
+
+    /// <summary>Width of the output.</summary>
+    public int OutFeatures => Weight.Value.Shape[0];
+
+    /// <summary>The adapter that computes this layer's output, or null for the plain layer.</summary>
+    public ILinearAdapter? Adapter { get; set; }
+
+    /// <summary>Output for <paramref name="x"/> (..., in): (..., out).</summary>
+    public Tensor Forward(Tensor x) => Adapter is { } adapter ? adapter.Forward(this, x) : x.Linear(Weight, Bias?.Value);
+}

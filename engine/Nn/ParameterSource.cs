@@ -1,0 +1,18 @@
+namespace CudaLora.Engine;
+
+/// <summary>Where a module gets its parameters from: a file, or random numbers. Modules ask by path and shape.</summary>
+public abstract class ParameterSource
+{
+    /// <summary>
+    /// The values of <paramref name="path"/> with shape <paramref name="shape"/>, F32, outside any scope: the module
+    /// that asks owns them. <paramref name="initializer"/> is used where nothing is stored.
+    /// </summary>
+    public abstract Tensor Get(ParameterPath path, Shape shape, Initializer initializer);
+
+    /// <summary>True when <paramref name="path"/> can be had without its initializer.</summary>
+    public abstract bool Has(ParameterPath path);
+
+    /// <summary>A named, frozen parameter with those values.</summary>
+    public Parameter Parameter(ParameterPath path, Shape shape, Initializer initializer) =>
+        new(path, Get(path, shape, initializer));
+}

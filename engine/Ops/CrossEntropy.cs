@@ -1,0 +1,76 @@
+using CudaLora.Kernels.Simd;
+
+namespace CudaLora.Engine;
+
+public static partial class TensorOps
+{
+    /// <summary>The label that takes a token out of the loss.</summary>
+    public const int IgnoredLabel = CrossEntropyKernel.Ignored;
+
+    /// <summary>
+    /// Cross-entropy summed over the tokens whose label is not <see cref="IgnoredLabel"/>, times
+    /// <paramref name="scale"/>. When a gradient is wanted, it overwrites the logits' own memory, so that the largest
+    /// tensor of a step exists once: do not read the logits afterwards.
+    /// </summary>
+    /// <param name="logits">(..., vocabulary), F32; consumed.</param>
+    /// <param name="labels">(...), I32: the token to predict at each place.</param>
+    /// <param name="scale">Factor on the sum: 1 / number of labelled tokens for the mean.</param>
+    /// <returns>A scalar.</returns>
+    public static Tensor CrossEntropy(this Tensor logits, Tensor labels, float scale)
+    {
+        LabelShapes.Check("cross_entropy", logits, labels);
+        return new CrossEntropyOp(logits, labels, scale).Run(Shape.Scalar);
+    }
+}
+
+internal static class LabelShapes
+{
+    public static void Check(string op, Tensor logits, Tensor labels)
+    {
+        Tensor.RequireF32(op, logits);
+        if (labels.DType != DType.I32 || logits.Shape.Rank < 1 || labels.Count != logits.Shape.Rows)
+            throw new ArgumentException(
+                $"[{op}] labels must be I32, one per row of logits, " +
+                $"but got {labels.DType} {labels.Shape} (logits {logits.Shape})");
+        var vocabulary = logits.Shape[^1];
+        foreach (var label in labels.Span<int>())
+        {
+            if (label >= vocabulary || (label < 0 && label != TensorOps.IgnoredLabel))
+                throw new ArgumentException(
+                    $"[{op}] labels must be below {vocabulary} or {TensorOps.IgnoredLabel}, but got {label}");
+        }
+    }
+}
+
+internal sealed unsafe class CrossEntropyOp : Op
+{
+    private readonly Tensor logits;
+    private readonly Tensor labels;
+    private readonly float scale;
+
+    public CrossEntropyOp(Tensor logits, Tensor labels, float scale)
+        : base("cross_entropy", logits)
+    {
+        (this.logits, this.labels, this.scale) = (logits, labels, scale);
+        Save(logits);
+    }
+
+    protected override void ForwardCpu(Tensor y)
+    {
+        var rows = logits.Shape.Rows;
+        var losses = logits.Device.Rent((long)rows * sizeof(float));
+        var each = (float*)losses.Pointer;
+        CrossEntropyKernel.Run(
+            logits.Pointer<float>(), labels.Pointer<int>(), each, rows, logits.Shape.Columns, scale, Tracking);
+        y.Span<float>()[0] = (float)(SumKernel.All(each, rows) * scale);
+        losses.Release();
+    }
+
+    protected override void BackwardCpu(Tensor y, Tensor dy)
+    {
+        var seed = dy.Item();
+        if (seed != 1)
+            VectorOps.Scale(logits.Pointer<float>(), seed, logits.Pointer<float>(), logits.Count);
+        PassGrad(logits, logits);
+    }
+}

@@ -1,0 +1,68 @@
+using CudaLora.Kernels.Simd;
+
+namespace CudaLora.Engine;
+
+public static partial class TensorOps
+{
+    /// <summary>w (x - mean) / √(variance + eps) + b over the last dimension (Ba et al. 2016, arXiv 1607.06450).</summary>
+    /// <param name="x">(..., n), F32.</param>
+    /// <param name="weight">(n), F32.</param>
+    /// <param name="bias">(n), F32, or null.</param>
+    /// <param name="eps">Added to the (biased) variance.</param>
+    public static Tensor LayerNorm(this Tensor x, Tensor weight, Tensor? bias, float eps)
+    {
+        NormShapes.Check("layer_norm", x, weight, bias);
+        return new LayerNormOp(x, weight, bias, eps).Run(x.Shape);
+    }
+}
+
+internal static class NormShapes
+{
+    public static void Check(string op, Tensor x, Tensor weight, Tensor? bias)
+    {
+        Tensor.RequireF32(op, x);
+        Tensor.RequireF32(op, weight);
+        if (weight.Shape.Rank != 1 || x.Shape.Rank < 1 || weight.Shape[0] != x.Shape[^1])
+            throw new ArgumentException(
+                $"[{op}] weight must have the last dimension of x, but got x {x.Shape}, weight {weight.Shape}");
+        if (bias is not null && bias.Shape != weight.Shape)
+            throw new ArgumentException(
+                $"[{op}] bias must have the weight's shape, but got bias {bias.Shape}, weight {weight.Shape}");
+    }
+}
+
+internal sealed unsafe class LayerNormOp : Op
+{
+    private readonly Tensor x;
+    private readonly Tensor weight;
+    private readonly Tensor? bias;
+    private readonly float eps;
+
+    public LayerNormOp(Tensor x, Tensor weight, Tensor? bias, float eps)
+        : base("layer_norm", x, weight, bias)
+    {
+        (this.x, this.weight, this.bias, this.eps) = (x, weight, bias, eps);
+        Save(x);
+        Save(weight);
+    }
+
+    protected override void ForwardCpu(Tensor y)
+    {
+        var statistics = RentScratch<float>(2L * x.Shape.Rows); // mean, then rstd
+        LayerNormKernel.Forward(
+            x.Pointer<float>(), weight.Pointer<float>(), bias is null ? null : bias.Pointer<float>(), eps,
+            y.Pointer<float>(), statistics, statistics + x.Shape.Rows, x.Shape.Rows, x.Shape.Columns);
+    }
+
+    protected override void BackwardCpu(Tensor y, Tensor dy)
+    {
+        var (addX, addW, addB) = (false, false, false);
+        var dx = NeedsGrad(x) ? GradOf(x, out addX).Pointer<float>() : null;
+        var dw = NeedsGrad(weight) ? GradOf(weight, out addW).Pointer<float>() : null;
+        var db = NeedsGrad(bias) ? GradOf(bias!, out addB).Pointer<float>() : null;
+        var statistics = Scratch<float>();
+        LayerNormKernel.Backward(
+            x.Pointer<float>(), weight.Pointer<float>(), statistics, statistics + x.Shape.Rows, dy.Pointer<float>(),
+            x.Shape.Rows, x.Shape.Columns, dx, addX, dw, addW, db, addB);
+    }
+}

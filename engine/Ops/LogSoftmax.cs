@@ -1,0 +1,29 @@
+using CudaLora.Kernels.Simd;
+
+namespace CudaLora.Engine;
+
+public static partial class TensorOps
+{
+    /// <summary>x - log Σ e^x over the last dimension, F32.</summary>
+    public static Tensor LogSoftmax(this Tensor x)
+    {
+        Tensor.RequireF32("log_softmax", x);
+        return new LogSoftmaxOp(x).Run(x.Shape);
+    }
+}
+
+internal sealed unsafe class LogSoftmaxOp(Tensor x) : Op("log_softmax", x)
+{
+    protected override void ForwardCpu(Tensor y)
+    {
+        SoftmaxKernel.LogForward(x.Pointer<float>(), y.Pointer<float>(), x.Shape.Rows, x.Shape.Columns);
+        Save(y);
+    }
+
+    protected override void BackwardCpu(Tensor y, Tensor dy)
+    {
+        var g = GradOf(x, out var add);
+        SoftmaxKernel.LogBackward(
+            y.Pointer<float>(), dy.Pointer<float>(), g.Pointer<float>(), y.Shape.Rows, y.Shape.Columns, add);
+    }
+}

@@ -1,0 +1,120 @@
+using CudaLora.Kernels.Simd;
+
+namespace CudaLora.Engine;
+
+public static partial class TensorOps
+{
+    /// <summary>
+    /// y = x W0ᵀ + b + s (drop(x) Aᵀ) Bᵀ (Hu et al. 2021, arXiv 2106.09685). W0 gets no gradient work when it is frozen.
+    /// </summary>
+    /// <param name="x">Input (..., in), F32.</param>
+    /// <param name="weight">W0 (out, in), F32.</param>
+    /// <param name="bias">b (out), or null.</param>
+    /// <param name="a">A (r, in), F32.</param>
+    /// <param name="b">B (out, r), F32.</param>
+    /// <param name="scale">s = alpha / r, or alpha / √r.</param>
+    /// <param name="dropout">Mask on the adapter's input; the base path sees x whole.</param>
+    /// <returns>(..., out).</returns>
+    public static Tensor LoraLinear(
+        this Tensor x, Tensor weight, Tensor? bias, Tensor a, Tensor b, float scale, DropoutMask dropout = default)
+    {
+        LinearOp.Check("lora_linear", x, weight, bias);
+        if (a.Shape.Rank != 2 || b.Shape.Rank != 2 || a.Shape[1] != weight.Shape[1] || b.Shape[0] != weight.Shape[0]
+            || a.Shape[0] != b.Shape[1])
+            throw new ArgumentException(
+                "[lora_linear] A must be (r, in) and B (out, r), " +
+                $"but got A {a.Shape}, B {b.Shape}, weight {weight.Shape}");
+        return new LoraLinearOp(x, weight, bias, a, b, scale, dropout).Run(x.Shape.With(^1, weight.Shape[0]));
+    }
+}
+
+internal sealed unsafe class LoraLinearOp : Op
+{
+    private readonly Tensor x; // (M, in)
+    private readonly Tensor weight; // (out, in)
+    private readonly Tensor? bias; // (out)
+    private readonly Tensor a; // (r, in)
+    private readonly Tensor b; // (out, r)
+    private readonly float scale;
+    private readonly DropoutMask dropout;
+
+    public LoraLinearOp(Tensor x, Tensor weight, Tensor? bias, Tensor a, Tensor b, float scale, DropoutMask dropout)
+        : base("lora_linear", x, weight, bias, a, b)
+    {
+        (this.x, this.weight, this.bias, this.a, this.b) = (x, weight, bias, a, b);
+        (this.scale, this.dropout) = (scale, dropout);
+        if (NeedsGrad(a) || NeedsGrad(weight))
+            Save(x);
+        if (NeedsGrad(x))
+            Save(weight);
+        Save(a);
+        Save(b);
+    }
+
+    private int Rank => a.Shape[0];
+
+    protected override void ForwardCpu(Tensor y)
+    {
+        LinearOp.Forward(x, weight, bias, y);
+        var (m, n, k, r) = (y.Shape.Rows, weight.Shape[0], weight.Shape[1], Rank);
+        var s = RentScratch<float>((long)m * r); // S = drop(x) Aᵀ (M, r)
+        var input = Dropped(out var copy);
+        Gemm.Run(false, true, m, r, k, 1, input, k, a.Pointer<float>(), k, 0, s, r);
+        copy?.Release();
+        Gemm.Run(false, true, m, n, r, scale, s, r, b.Pointer<float>(), r, 1, y.Pointer<float>(), n);
+    }
+
+    protected override void BackwardCpu(Tensor y, Tensor dy)
+    {
+        LinearOp.Backward(x, weight, bias, dy);
+        var (m, n, k, r) = (dy.Shape.Rows, weight.Shape[0], weight.Shape[1], Rank);
+        var d = dy.Pointer<float>();
+        if (NeedsGrad(b))
+        {
+            var g = GradOf(b, out var add); // dB = s dYᵀ S
+            Gemm.Run(true, false, n, r, m, scale, d, n, Scratch<float>(), r, add ? 1 : 0, g.Pointer<float>(), r);
+        }
+        if (!NeedsGrad(a) && !NeedsGrad(x))
+            return;
+        var small = dy.Device.Rent((long)m * r * sizeof(float)); // dS = s dY B (M, r)
+        var ds = (float*)small.Pointer;
+        Gemm.Run(false, false, m, r, n, scale, d, n, b.Pointer<float>(), r, 0, ds, r);
+        if (NeedsGrad(a))
+        {
+            var g = GradOf(a, out var add); // dA = dSᵀ drop(x)
+            var input = Dropped(out var copy);
+            Gemm.Run(true, false, r, k, m, 1, ds, r, input, k, add ? 1 : 0, g.Pointer<float>(), k);
+            copy?.Release();
+        }
+        if (NeedsGrad(x))
+            AddInputGrad(ds, m, k, r);
+        small.Release();
+    }
+
+    // dX += drop'(dS A); the base path has written dX already.
+    private void AddInputGrad(float* ds, int m, int k, int r)
+    {
+        var g = GradOf(x, out _).Pointer<float>();
+        if (dropout.Probability == 0)
+        {
+            Gemm.Run(false, false, m, k, r, 1, ds, r, a.Pointer<float>(), k, 1, g, k);
+            return;
+        }
+        var wide = x.Device.Rent((long)m * k * sizeof(float));
+        var t = (float*)wide.Pointer;
+        Gemm.Run(false, false, m, k, r, 1, ds, r, a.Pointer<float>(), k, 0, t, k);
+        DropoutKernel.Apply(t, g, (long)m * k, dropout.Probability, dropout.Seed, dropout.Stream, accumulate: true);
+        wide.Release();
+    }
+
+    private float* Dropped(out Storage? copy)
+    {
+        copy = null;
+        if (dropout.Probability == 0)
+            return x.Pointer<float>();
+        copy = x.Device.Rent(x.ByteCount);
+        var to = (float*)copy.Pointer;
+        DropoutKernel.Apply(x.Pointer<float>(), to, x.Count, dropout.Probability, dropout.Seed, dropout.Stream);
+        return to;
+    }
+}

@@ -1,0 +1,117 @@
+using CudaLora.Kernels.Simd;
+
+namespace CudaLora.Engine;
+
+public static partial class TensorOps
+{
+    /// <summary>
+    /// Batched matrix product op(a) op(b). Leading dimensions are the batch; one operand may be a plain matrix, which is
+    /// then used for the whole batch.
+    /// </summary>
+    /// <param name="a">(..., m, k), or (..., k, m) with <paramref name="transposeA"/>; F32.</param>
+    /// <param name="b">(..., k, n), or (..., n, k) with <paramref name="transposeB"/>; F32.</param>
+    /// <param name="transposeA">Use a's matrices transposed.</param>
+    /// <param name="transposeB">Use b's matrices transposed.</param>
+    /// <returns>(..., m, n).</returns>
+    public static Tensor MatMul(this Tensor a, Tensor b, bool transposeA = false, bool transposeB = false)
+    {
+        Tensor.RequireF32("matmul", a);
+        Tensor.RequireF32("matmul", b);
+        if (a.Shape.Rank < 2 || b.Shape.Rank < 2)
+            throw new ArgumentException($"[matmul] operands must be matrices, but got a {a.Shape}, b {b.Shape}");
+        var (m, k) = transposeA ? (a.Shape[^1], a.Shape[^2]) : (a.Shape[^2], a.Shape[^1]);
+        var (k2, n) = transposeB ? (b.Shape[^1], b.Shape[^2]) : (b.Shape[^2], b.Shape[^1]);
+        if (k != k2)
+            throw new ArgumentException(
+                $"[matmul] inner dimensions must match, but got {k} and {k2} (a {a.Shape}, b {b.Shape})");
+        var batchOf = a.Shape.Rank >= b.Shape.Rank ? a : b;
+        var other = batchOf == a ? b : a;
+        if (other.Shape.Rank > 2 && !other.Shape.Dims[..^2].SequenceEqual(batchOf.Shape.Dims[..^2]))
+            throw new ArgumentException(
+                $"[matmul] batch dimensions must match or be absent, but got a {a.Shape}, b {b.Shape}");
+        return new MatMulOp(a, b, transposeA, transposeB, m, n, k).Run(batchOf.Shape.With(^2, m).With(^1, n));
+    }
+}
+
+internal sealed unsafe class MatMulOp : Op
+{
+    private readonly Tensor a;
+    private readonly Tensor b;
+    private readonly bool ta;
+    private readonly bool tb;
+    private readonly int m;
+    private readonly int n;
+    private readonly int k;
+
+    public MatMulOp(Tensor a, Tensor b, bool ta, bool tb, int m, int n, int k)
+        : base("matmul", a, b)
+    {
+        (this.a, this.b, this.ta, this.tb) = (a, b, ta, tb);
+        (this.m, this.n, this.k) = (m, n, k);
+        if (NeedsGrad(b))
+            Save(a);
+        if (NeedsGrad(a))
+            Save(b);
+    }
+
+    protected override void ForwardCpu(Tensor y) =>
+        Product(ta, tb, m, n, k, a, b, y.Pointer<float>(), Stride(y), Batch(y), accumulate: false);
+
+    protected override void BackwardCpu(Tensor y, Tensor dy)
+    {
+        if (NeedsGrad(a))
+        {
+            var g = GradOf(a, out var add);
+            if (ta)
+                Gradient(tb, true, k, m, n, b, dy, g, add); // dA = op(B) dYᵀ (k, m)
+            else
+                Gradient(false, !tb, m, k, n, dy, b, g, add); // dA = dY op(B)ᵀ (m, k)
+        }
+        if (NeedsGrad(b))
+        {
+            var g = GradOf(b, out var add);
+            if (tb)
+                Gradient(true, ta, n, k, m, dy, a, g, add); // dB = dYᵀ op(A) (n, k)
+            else
+                Gradient(!ta, false, k, n, m, a, dy, g, add); // dB = op(A)ᵀ dY (k, n)
+        }
+    }
+
+    // A gradient of an operand shared by the batch is the sum over the batch, taken in order.
+    private static void Gradient(
+        bool tLeft, bool tRight, int rows, int cols, int inner, Tensor left, Tensor right, Tensor g, bool add)
+    {
+        var batch = Math.Max(Batch(left), Batch(right));
+        if (Batch(g) == batch)
+        {
+            Product(tLeft, tRight, rows, cols, inner, left, right, g.Pointer<float>(), Stride(g), batch, add);
+            return;
+        }
+        for (var i = 0; i < batch; i++)
+        {
+            Gemm.Run(
+                tLeft, tRight, rows, cols, inner, 1, Matrix(left, i), left.Shape[^1], Matrix(right, i), right.Shape[^1],
+                add || i > 0 ? 1 : 0, g.Pointer<float>(), cols);
+        }
+    }
+
+    private static void Product(
+        bool tLeft, bool tRight, int rows, int cols, int inner, Tensor left, Tensor right, float* to, long stride,
+        int batch, bool accumulate) =>
+        Gemm.RunBatched(
+            batch, tLeft, tRight, rows, cols, inner, 1,
+            left.Pointer<float>(), left.Shape[^1], Stride(left), right.Pointer<float>(), right.Shape[^1], Stride(right),
+            accumulate ? 1 : 0, to, cols, stride);
+
+    private static float* Matrix(Tensor t, int index) => t.Pointer<float>() + (index * Stride(t));
+
+    private static int Batch(Tensor t)
+    {
+        var batch = 1;
+        for (var i = 0; i < t.Shape.Rank - 2; i++)
+            batch *= t.Shape[i];
+        return batch;
+    }
+
+    private static long Stride(Tensor t) => t.Shape.Rank == 2 ? 0 : (long)t.Shape[^1] * t.Shape[^2];
+}

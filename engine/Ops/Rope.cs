@@ -1,0 +1,61 @@
+using CudaLora.Kernels.Simd;
+
+namespace CudaLora.Engine;
+
+public static partial class TensorOps
+{
+    /// <summary>
+    /// Rotary position embedding, rotate-half layout (Su et al. 2021, arXiv 2104.09864). The gradient is the turn back.
+    /// </summary>
+    /// <param name="x">Queries or keys (B, T, H, D), F32.</param>
+    /// <param name="table">Angles for head dimension D.</param>
+    /// <param name="positions">Position of each token (B, T), I32, each below the table's length.</param>
+    public static Tensor Rope(this Tensor x, RotaryTable table, Tensor positions)
+    {
+        Tensor.RequireF32("rope", x);
+        if (x.Shape.Rank != 4 || x.Shape[3] != table.Cos.Shape[1] * 2)
+            throw new ArgumentException(
+                $"[rope] x must be (B, T, H, {table.Cos.Shape[1] * 2}), but got x {x.Shape}");
+        if (positions.DType != DType.I32 || positions.Count != (long)x.Shape[0] * x.Shape[1])
+            throw new ArgumentException(
+                "[rope] positions must be I32, one per token, " +
+                $"but got {positions.DType} {positions.Shape} (x {x.Shape})");
+        foreach (var position in positions.Span<int>())
+        {
+            if ((uint)position >= (uint)table.Positions)
+                throw new ArgumentException(
+                    $"[rope] positions must be within the context of {table.Positions}, but got {position}");
+        }
+        return new RopeOp(x, table, positions).Run(x.Shape);
+    }
+}
+
+internal sealed unsafe class RopeOp : Op
+{
+    private readonly Tensor x;
+    private readonly RotaryTable table;
+    private readonly Tensor positions;
+
+    public RopeOp(Tensor x, RotaryTable table, Tensor positions)
+        : base("rope", x)
+    {
+        (this.x, this.table, this.positions) = (x, table, positions);
+        Save(positions);
+    }
+
+    protected override void ForwardCpu(Tensor y) => Turn(x, y, false, false);
+
+    protected override void BackwardCpu(Tensor y, Tensor dy)
+    {
+        var g = GradOf(x, out var add);
+        Turn(dy, g, true, add);
+    }
+
+    private void Turn(Tensor from, Tensor to, bool inverse, bool add)
+    {
+        var s = to.Shape;
+        RopeKernel.Apply(
+            from.Pointer<float>(), to.Pointer<float>(), s[0] * s[1], s[2], s[3], table.Cos.Pointer<float>(),
+            table.Sin.Pointer<float>(), positions.Pointer<int>(), 1, inverse, add);
+    }
+}

@@ -1,0 +1,25 @@
+using CudaLora.Kernels.Simd;
+
+namespace CudaLora.Engine;
+
+public static partial class TensorOps
+{
+    /// <summary>x times a constant, F32.</summary>
+    public static Tensor Scale(this Tensor x, float factor)
+    {
+        Tensor.RequireF32("scale", x);
+        return new ScaleOp(x, factor).Run(x.Shape);
+    }
+}
+
+internal sealed unsafe class ScaleOp(Tensor x, float factor) : Op("scale", x)
+{
+    protected override void ForwardCpu(Tensor y) =>
+        VectorOps.Scale(x.Pointer<float>(), factor, y.Pointer<float>(), x.Count);
+
+    protected override void BackwardCpu(Tensor y, Tensor dy)
+    {
+        var g = GradOf(x, out var add);
+        VectorOps.Scale(dy.Pointer<float>(), factor, g.Pointer<float>(), dy.Count, add);
+    }
+}

@@ -1,0 +1,36 @@
+using CudaLora.Kernels.Simd;
+
+namespace CudaLora.Engine;
+
+public static partial class TensorOps
+{
+    /// <summary>A copy of <paramref name="length"/> entries of one axis from <paramref name="start"/> on. F32.</summary>
+    public static Tensor Slice(this Tensor x, Index axis, int start, int length)
+    {
+        Tensor.RequireF32("slice", x);
+        var split = AxisSplit.Of("slice", x, axis.GetOffset(x.Shape.Rank));
+        if (start < 0 || length < 0 || start + (long)length > split.Extent)
+            throw new ArgumentException(
+                $"[slice] range must lie within the axis of {split.Extent}, " +
+                $"but got {start}..{start + (long)length} (x {x.Shape})");
+        return new SliceOp(x, split, start, length).Run(x.Shape.With(axis, length));
+    }
+}
+
+internal sealed unsafe class SliceOp(Tensor x, AxisSplit split, int start, int length) : Op("slice", x)
+{
+    protected override void ForwardCpu(Tensor y) =>
+        BlockCopyKernel.Run(
+            x.Pointer<float>() + ((long)start * split.Inner), (long)split.Extent * split.Inner,
+            y.Pointer<float>(), (long)length * split.Inner, split.Outer, length * split.Inner);
+
+    protected override void BackwardCpu(Tensor y, Tensor dy)
+    {
+        var g = GradOf(x, out var add);
+        if (!add)
+            g.Clear();
+        BlockCopyKernel.Run(
+            dy.Pointer<float>(), (long)length * split.Inner, g.Pointer<float>() + ((long)start * split.Inner),
+            (long)split.Extent * split.Inner, split.Outer, length * split.Inner, accumulate: true);
+    }
+}

@@ -1,0 +1,46 @@
+using CudaLora.Kernels.Simd;
+
+namespace CudaLora.Engine;
+
+public static partial class TensorOps
+{
+    /// <summary>silu(gate) up (Shazeer 2020, arXiv 2002.05202); both (..., n), F32.</summary>
+    public static Tensor Swiglu(this Tensor gate, Tensor up)
+    {
+        Tensor.RequireF32("swiglu", gate);
+        Tensor.RequireF32("swiglu", up);
+        if (gate.Shape != up.Shape)
+            throw new ArgumentException(
+                $"[swiglu] gate and up must have one shape, but got gate {gate.Shape}, up {up.Shape}");
+        return new SwigluOp(gate, up).Run(gate.Shape);
+    }
+}
+
+internal sealed unsafe class SwigluOp : Op
+{
+    private readonly Tensor gate;
+    private readonly Tensor up;
+
+    public SwigluOp(Tensor gate, Tensor up)
+        : base("swiglu", gate, up)
+    {
+        (this.gate, this.up) = (gate, up);
+        Save(gate);
+        Save(up);
+    }
+
+    protected override void ForwardCpu(Tensor y) =>
+        SwigluKernel.Forward(
+            gate.Pointer<float>(), up.Pointer<float>(), gate.Shape.Columns, y.Pointer<float>(), gate.Shape.Rows,
+            gate.Shape.Columns);
+
+    protected override void BackwardCpu(Tensor y, Tensor dy)
+    {
+        var (addGate, addUp) = (false, false);
+        var dgate = NeedsGrad(gate) ? GradOf(gate, out addGate).Pointer<float>() : null;
+        var dup = NeedsGrad(up) ? GradOf(up, out addUp).Pointer<float>() : null;
+        SwigluKernel.Backward(
+            gate.Pointer<float>(), up.Pointer<float>(), gate.Shape.Columns, dy.Pointer<float>(), gate.Shape.Rows,
+            gate.Shape.Columns, dgate, addGate, dup, addUp);
+    }
+}

@@ -1,0 +1,77 @@
+using CudaLora.Engine;
+
+namespace CudaLora.Tests.Ops;
+
+public class LoraLinearTests
+{
+    [Theory]
+    [InlineData(0f)]
+    [InlineData(0.4f)]
+    public void FusedAndComposed_Agree(float dropout)
+    {
+        using var scope = TensorScope.Begin();
+        var mask = new DropoutMask(dropout, 11, 5);
+        var (x, w, bias, a, b) = Inputs(true);
+        var seed = GradientCheck.Leaf(9, Shape.Of(2, 3, 6), requiresGrad: false);
+
+        var fused = x.LoraLinear(w, bias, a, b, 0.5f, mask);
+        var values = fused.ToArray();
+        fused.Backward(seed);
+        float[][] gradients = [.. new[] { x, w, bias, a, b }.Select(t => t.Grad!.ToArray())];
+        foreach (var t in new[] { x, w, bias, a, b })
+            t.ZeroGrad();
+
+        var dropped = dropout == 0 ? x : x.Dropout(mask);
+        var composed = x.Linear(w, bias).Add(dropped.Linear(a).Linear(b).Scale(0.5f));
+        // Both sum the same products in another order: a few units in the last place of values near 3.
+        AssertClose(composed.ToArray(), values, 1e-5f);
+        composed.Backward(seed);
+        foreach (var (t, expected) in new[] { x, w, bias, a, b }.Zip(gradients))
+            AssertClose(t.Grad!.ToArray(), expected, 2e-5f);
+    }
+
+    [Fact]
+    public void Gradient_MatchesDifferences()
+    {
+        using var scope = TensorScope.Begin();
+        var (x, w, bias, a, b) = Inputs(true);
+        GradientCheck.Run(() => x.LoraLinear(w, bias, a, b, 0.5f, new DropoutMask(0.3f, 3, 4)), x, w, bias, a, b);
+    }
+
+    [Fact]
+    public void FrozenBase_GetsNoGradientWork()
+    {
+        using var scope = TensorScope.Begin();
+        var (x, w, bias, a, b) = Inputs(false);
+        x.LoraLinear(w, bias, a, b, 2).Backward(GradientCheck.Leaf(9, Shape.Of(2, 3, 6), requiresGrad: false));
+        Assert.Null(w.Grad);
+        Assert.Null(bias.Grad);
+        Assert.NotNull(a.Grad);
+        Assert.NotNull(b.Grad);
+        Assert.NotNull(x.Grad);
+    }
+
+    [Fact]
+    public void WrongShapes_AreNamed()
+    {
+        using var scope = TensorScope.Begin();
+        var error = Assert.Throws<ArgumentException>(() => Tensor.Zeros(Shape.Of(2, 5)).LoraLinear(
+            Tensor.Zeros(Shape.Of(6, 5)), null, Tensor.Zeros(Shape.Of(3, 5)), Tensor.Zeros(Shape.Of(6, 2)), 1));
+        Assert.Equal(
+            "[lora_linear] A must be (r, in) and B (out, r), but got A (3, 5), B (6, 2), weight (6, 5)", error.Message);
+    }
+
+    private static (Tensor X, Tensor W, Tensor Bias, Tensor A, Tensor B) Inputs(bool trainBase) => (
+        GradientCheck.Leaf(1, Shape.Of(2, 3, 5), name: "x"),
+        GradientCheck.Leaf(2, Shape.Of(6, 5), requiresGrad: trainBase, name: "w"),
+        GradientCheck.Leaf(3, Shape.Of(6), requiresGrad: trainBase, name: "bias"),
+        GradientCheck.Leaf(4, Shape.Of(2, 5), name: "a"),
+        GradientCheck.Leaf(5, Shape.Of(6, 2), name: "b"));
+
+    private static void AssertClose(float[] expected, float[] actual, float tolerance)
+    {
+        Assert.Equal(expected.Length, actual.Length);
+        for (var i = 0; i < expected.Length; i++)
+            Assert.Equal(expected[i], actual[i], tolerance);
+    }
+}
