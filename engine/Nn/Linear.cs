@@ -17,18 +17,24 @@ public sealed class Linear : Module
     /// <param name="bias">Whether there is a bias.</param>
     /// <param name="source">Where the values come from.</param>
     /// <param name="deviation">Standard deviation of new weights; null for PyTorch's Kaiming-uniform default.</param>
+    /// <param name="isConv1D">True for GPT-2's layer type, whose file holds the weights as (in, out).</param>
     public Linear(
-        ParameterPath path, int inFeatures, int outFeatures, bool bias, ParameterSource source, float? deviation = null)
+        ParameterPath path, int inFeatures, int outFeatures, bool bias, ParameterSource source, float? deviation = null,
+        bool isConv1D = false)
         : base(path)
     {
+        IsConv1D = isConv1D;
         var init = deviation is { } d ? Initializer.Normal(d) : Initializer.KaimingUniform(inFeatures);
-        Weight = Own(source.Parameter(path / "weight", Shape.Of(outFeatures, inFeatures), init));
+        Weight = Own(source.Parameter(path / "weight", Shape.Of(outFeatures, inFeatures), init, isConv1D));
         if (bias)
         {
             var biasInit = deviation is null ? init : Initializer.Zeros;
             Bias = Own(source.Parameter(path / "bias", Shape.Of(outFeatures), biasInit));
         }
     }
+
+    /// <summary>True when files hold the weights transposed, (in, out): PEFT's fan_in_fan_out.</summary>
+    public bool IsConv1D { get; }
 
     /// <summary>Weights (out, in).</summary>
     public Parameter Weight { get; }

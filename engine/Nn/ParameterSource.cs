@@ -5,14 +5,17 @@ public abstract class ParameterSource
 {
     /// <summary>
     /// The values of <paramref name="path"/> with shape <paramref name="shape"/>, F32, outside any scope: the module
-    /// that asks owns them. <paramref name="initializer"/> is used where nothing is stored.
+    /// that asks owns them. <paramref name="initializer"/> is used where nothing is stored;
+    /// <paramref name="storedTransposed"/> says that a file holds the matrix with its axes exchanged.
     /// </summary>
-    public abstract Tensor Get(ParameterPath path, Shape shape, Initializer initializer);
+    public abstract Tensor Get(
+        ParameterPath path, Shape shape, Initializer initializer, bool storedTransposed = false);
 
     /// <summary>True when <paramref name="path"/> can be had without its initializer.</summary>
     public abstract bool Has(ParameterPath path);
 
     /// <summary>A named, frozen parameter with those values.</summary>
-    public Parameter Parameter(ParameterPath path, Shape shape, Initializer initializer) =>
-        new(path, Get(path, shape, initializer));
+    public Parameter Parameter(
+        ParameterPath path, Shape shape, Initializer initializer, bool storedTransposed = false) =>
+        new(path, Get(path, shape, initializer, storedTransposed));
 }

@@ -10,7 +10,8 @@ public sealed unsafe class RandomParameters(Generator random) : ParameterSource
     public override bool Has(ParameterPath path) => false;
 
     /// <inheritdoc/>
-    public override Tensor Get(ParameterPath path, Shape shape, Initializer initializer)
+    public override Tensor Get(
+        ParameterPath path, Shape shape, Initializer initializer, bool storedTransposed = false)
     {
         var tensor = Tensor.Unscoped(shape, DType.F32, Device.Cpu);
         Fill(tensor, initializer, random);

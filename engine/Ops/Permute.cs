@@ -38,8 +38,8 @@ public static partial class TensorOps
 internal sealed unsafe class PermuteOp : Op
 {
     private readonly Tensor x;
-    private Order order;
-    private Order inverse;
+    private Axes order;
+    private Axes inverse;
 
     public PermuteOp(Tensor x, ReadOnlySpan<int> order)
         : base("permute", x)
@@ -61,7 +61,7 @@ internal sealed unsafe class PermuteOp : Op
     }
 
     [InlineArray(Shape.MaxRank)]
-    private struct Order
+    private struct Axes
     {
         private int first;
     }

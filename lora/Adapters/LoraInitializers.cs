@@ -1,0 +1,20 @@
+using CudaLora.Engine;
+
+namespace CudaLora.Lora;
+
+/// <summary>First values of A and B (PEFT's <c>init_lora_weights</c>).</summary>
+internal static class LoraInitializers
+{
+    /// <summary>A (r, in) and B (out, r), outside any scope.</summary>
+    public static (Tensor A, Tensor B) Draw(LoraInit init, int rank, int inFeatures, int outFeatures, Generator random)
+    {
+        var source = new RandomParameters(random);
+        var a = init == LoraInit.Gaussian
+            ? Initializer.Normal(1f / rank)
+            : Initializer.KaimingUniform(inFeatures);
+        var b = init == LoraInit.Random ? Initializer.KaimingUniform(rank) : Initializer.Zeros;
+        return (
+            source.Get(default, Shape.Of(rank, inFeatures), a),
+            source.Get(default, Shape.Of(outFeatures, rank), b));
+    }
+}

@@ -1,0 +1,104 @@
+using CudaLora.Engine;
+using CudaLora.Kernels.Simd;
+
+namespace CudaLora.Lora;
+
+/// <summary>
+/// LoRA on one linear layer: y = x W0ᵀ + b + s (drop(x) Aᵀ) Bᵀ (Hu et al. 2021, arXiv 2106.09685). It attaches to the
+/// layer's adapter slot; the layer's own weights stay as they are until <see cref="Merge"/>.
+/// </summary>
+public sealed unsafe class LoraLinear : ILinearAdapter, IDisposable
+{
+    private readonly Generator? random;
+
+    /// <summary>An adapter from given matrices, not yet attached.</summary>
+    /// <param name="linear">The layer it adapts.</param>
+    /// <param name="a">A (r, in), F32; owned from now on.</param>
+    /// <param name="b">B (out, r), F32; owned from now on.</param>
+    /// <param name="scale">s: alpha / r, or alpha / √r.</param>
+    /// <param name="dropout">Probability of dropping an element of the adapter's input in training.</param>
+    /// <param name="random">Stream dropout draws from.</param>
+    public LoraLinear(Linear linear, Tensor a, Tensor b, double scale, double dropout = 0, Generator? random = null)
+    {
+        Linear = linear;
+        A = new Parameter(linear.Path / "lora_A" / "weight", a);
+        B = new Parameter(linear.Path / "lora_B" / "weight", b);
+        Scale = (float)scale;
+        Dropout = (float)dropout;
+        this.random = random;
+        if (a.Shape != Shape.Of(b.Shape[^1], linear.InFeatures) || b.Shape != Shape.Of(linear.OutFeatures, a.Shape[0]))
+            throw new UserErrorException(
+                $"{linear.Path}: A must be (r, {linear.InFeatures}) and B ({linear.OutFeatures}, r), " +
+                $"but got A {a.Shape}, B {b.Shape}: the adapter is for another base model");
+    }
+
+    /// <summary>The layer it adapts.</summary>
+    public Linear Linear { get; }
+
+    /// <summary>A (r, in).</summary>
+    public Parameter A { get; }
+
+    /// <summary>B (out, r).</summary>
+    public Parameter B { get; }
+
+    /// <summary>Factor s on B A.</summary>
+    public float Scale { get; }
+
+    /// <summary>Dropout probability in training.</summary>
+    public float Dropout { get; }
+
+    /// <summary>Rank r.</summary>
+    public int Rank => A.Value.Shape[0];
+
+    /// <summary>True while s B A is part of the layer's weights.</summary>
+    public bool IsMerged { get; private set; }
+
+    /// <summary>A new adapter on <paramref name="linear"/>, initialised as the config says and attached.</summary>
+    public static LoraLinear From(Linear linear, LoraConfig config, Generator random)
+    {
+        var lora = New(linear, config, config.R, config.ScaleOf(config.R, config.LoraAlpha), random);
+        linear.Adapter = lora;
+        return lora;
+    }
+
+    /// <summary>A new adapter with a rank and scale of its own, not attached.</summary>
+    internal static LoraLinear New(Linear linear, LoraConfig config, int rank, double scale, Generator random)
+    {
+        var (a, b) = LoraInitializers.Draw(config.InitLoraWeights, rank, linear.InFeatures, linear.OutFeatures, random);
+        return new LoraLinear(linear, a, b, scale, config.LoraDropout, random);
+    }
+
+    /// <inheritdoc/>
+    public Tensor Forward(Linear linear, Tensor x) => IsMerged
+        ? x.Linear(linear.Weight, linear.Bias?.Value)
+        : x.LoraLinear(linear.Weight, linear.Bias?.Value, A, B, Scale, Mask(linear));
+
+    /// <summary>Adds s B A to the layer's weights: the adapter then costs nothing.</summary>
+    public void Merge() => AddToWeight(true);
+
+    /// <summary>Takes s B A out of the layer's weights again; they return to within F32 rounding.</summary>
+    public void Unmerge() => AddToWeight(false);
+
+    /// <summary>Releases A and B and leaves the layer's slot.</summary>
+    public void Dispose()
+    {
+        if (Linear.Adapter == this)
+            Linear.Adapter = null;
+        A.Dispose();
+        B.Dispose();
+    }
+
+    private DropoutMask Mask(Linear linear) =>
+        linear.Training && GradMode.Enabled ? DropoutMask.Draw(Dropout, random) : default;
+
+    private void AddToWeight(bool merge)
+    {
+        if (IsMerged == merge)
+            return;
+        var (n, k, r) = (Linear.OutFeatures, Linear.InFeatures, Rank);
+        Gemm.Run(
+            false, false, n, k, r, merge ? Scale : -Scale, B.Value.Pointer<float>(), r, A.Value.Pointer<float>(), k, 1,
+            Linear.Weight.Value.Pointer<float>(), k);
+        IsMerged = merge;
+    }
+}
