@@ -2,6 +2,7 @@ using CudaLora.Kernels.Simd;
 
 namespace CudaLora.Tests.Kernels;
 
+[Collection("threads")]
 public unsafe class PhiloxTests
 {
     // Known-answer vectors of Random123 (tests/kat_vectors, philox4x32 10).
