@@ -56,6 +56,15 @@ internal unsafe interface ILanes<TVec>
     static abstract TVec MultiplyAdd(TVec x, TVec y, TVec z);
 
     static abstract float Sum(TVec x);
+
+    /// <summary>The largest lane. A NaN may be passed over.</summary>
+    static abstract float Highest(TVec x);
+
+    /// <summary>x * 2^n, where n is the integer in the low mantissa bits of <paramref name="shifted"/>.</summary>
+    static abstract TVec TimesPowerOfTwo(TVec x, TVec shifted);
+
+    /// <summary>y, but 0 in the lanes where x is below the limit.</summary>
+    static abstract TVec ZeroBelow(TVec x, float limit, TVec y);
 }
 
 internal readonly unsafe struct Lanes512 : ILanes<Vector512<float>>
@@ -87,6 +96,18 @@ internal readonly unsafe struct Lanes512 : ILanes<Vector512<float>>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static float Sum(Vector512<float> x) => Lanes256.Sum(x.GetLower() + x.GetUpper());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static float Highest(Vector512<float> x)
+        => Lanes256.Highest(Vector256.MaxNative(x.GetLower(), x.GetUpper()));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<float> TimesPowerOfTwo(Vector512<float> x, Vector512<float> shifted)
+        => (x.AsInt32() + (shifted.AsInt32() << 23)).AsSingle();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<float> ZeroBelow(Vector512<float> x, float limit, Vector512<float> y)
+        => Vector512.AndNot(y, Vector512.LessThan(x, Vector512.Create(limit)));
 }
 
 internal readonly unsafe struct Lanes256 : ILanes<Vector256<float>>
@@ -118,6 +139,18 @@ internal readonly unsafe struct Lanes256 : ILanes<Vector256<float>>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static float Sum(Vector256<float> x) => Vector128.Sum(x.GetLower() + x.GetUpper());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static float Highest(Vector256<float> x)
+        => Lanes128.Highest(Vector128.MaxNative(x.GetLower(), x.GetUpper()));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> TimesPowerOfTwo(Vector256<float> x, Vector256<float> shifted)
+        => (x.AsInt32() + (shifted.AsInt32() << 23)).AsSingle();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> ZeroBelow(Vector256<float> x, float limit, Vector256<float> y)
+        => Vector256.AndNot(y, Vector256.LessThan(x, Vector256.Create(limit)));
 }
 
 internal readonly unsafe struct Lanes128 : ILanes<Vector128<float>>
@@ -149,6 +182,18 @@ internal readonly unsafe struct Lanes128 : ILanes<Vector128<float>>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static float Sum(Vector128<float> x) => Vector128.Sum(x);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static float Highest(Vector128<float> x)
+        => Math.Max(Math.Max(x.GetElement(0), x.GetElement(1)), Math.Max(x.GetElement(2), x.GetElement(3)));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<float> TimesPowerOfTwo(Vector128<float> x, Vector128<float> shifted)
+        => (x.AsInt32() + (shifted.AsInt32() << 23)).AsSingle();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<float> ZeroBelow(Vector128<float> x, float limit, Vector128<float> y)
+        => Vector128.AndNot(y, Vector128.LessThan(x, Vector128.Create(limit)));
 }
 
 /// <summary>One float in place of a vector: far faster than vectors that the runtime emulates.</summary>
@@ -180,4 +225,15 @@ internal readonly unsafe struct LanesScalar : ILanes<float>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static float Sum(float x) => x;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static float Highest(float x) => x;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static float TimesPowerOfTwo(float x, float shifted)
+        => BitConverter.Int32BitsToSingle(
+            BitConverter.SingleToInt32Bits(x) + (BitConverter.SingleToInt32Bits(shifted) << 23));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static float ZeroBelow(float x, float limit, float y) => x < limit ? 0 : y;
 }

@@ -1,0 +1,164 @@
+namespace CudaLora.Kernels.Simd;
+
+/// <summary>
+/// Forward of one sequence and key head: tiles of queries meet blocks of keys, with the running maximum and sum of the
+/// online softmax (Milakov and Gimelshein 2018; Dao 2022), so that no (Tq, Tk) matrix exists.
+/// </summary>
+internal unsafe struct AttentionForwardBody<TLanes, TVec> : IParallelBody
+    where TLanes : struct, ILanes<TVec>
+    where TVec : struct
+{
+    private const int QueryTile = 48;
+    private const int KeyBlock = 64;
+
+    public AttentionShape Shape;
+    public float* Q;
+    public float* K;
+    public float* V;
+    public float* Y;
+    public float* Lse;
+
+    /// <summary>Items per key head: tile t belongs to item t % Splits.</summary>
+    public int Splits;
+
+    // The work memory of an item.
+    private float* _keys;
+    private float* _values;
+    private float* _queries;
+    private float* _scores;
+    private float* _sums;
+    private int _firstBlock;
+    private int _endKey;
+
+    public static int Tiles(int queries) => GemmPlan.Ceil(queries, QueryTile);
+
+    public readonly void Execute(int item)
+    {
+        AttentionForwardBody<TLanes, TVec> work = this;
+        int pair = item / Splits;
+        work.Head(pair / Shape.KeyHeads, pair % Shape.KeyHeads, item % Splits);
+    }
+
+    private void Head(int batch, int head, int split)
+    {
+        AttentionMask mask = Shape.Mask(batch);
+        int firstKey = int.MaxValue, endKey = 0;
+        for (int tile = split; tile < Tiles(Shape.QueryLength); tile += Splits)
+        {
+            firstKey = Math.Min(firstKey, mask.First(tile * QueryTile));
+            endKey = Math.Max(endKey, mask.End(Math.Min(Shape.QueryLength, (tile + 1) * QueryTile) - 1));
+        }
+        Pack(batch, head, Math.Min(firstKey, endKey), endKey);
+        for (int tile = split; tile < Tiles(Shape.QueryLength); tile += Splits)
+            for (int g = 0; g < Shape.Group; g++)
+                Tile(mask, batch, (head * Shape.Group) + g, tile * QueryTile);
+    }
+
+    private void Pack(int batch, int head, int firstKey, int endKey)
+    {
+        int size = Shape.HeadSize, width = GemmTiles<TLanes, TVec>.PanelWidth;
+        int padded = GemmPlan.RoundUp(size, width);
+        _firstBlock = firstKey / KeyBlock;
+        _endKey = endKey;
+        nint blocks = GemmPlan.Ceil(endKey, KeyBlock) - _firstBlock;
+        _keys = Scratch.Floats(
+            ScratchSlot.Attention,
+            (blocks * KeyBlock * (size + padded)) + (QueryTile * (size + size + KeyBlock)));
+        _values = _keys + (blocks * KeyBlock * size);
+        _queries = _values + (blocks * KeyBlock * padded);
+        _scores = _queries + (QueryTile * size);
+        _sums = _scores + (QueryTile * KeyBlock);
+        nint stride = Shape.KeyStride, offset = Shape.KeyOffset(batch, head);
+        for (int block = 0; block < blocks; block++)
+        {
+            int k0 = (_firstBlock + block) * KeyBlock;
+            int count = Math.Min(KeyBlock, endKey - k0);
+            nint from = offset + (k0 * stride);
+            nint at = (nint)block * KeyBlock;
+            Packing.TransposePanels(K + from, stride, _keys + (at * size), size, count, width);
+            Packing.CopyPanels(V + from, stride, _values + (at * padded), count, size, width);
+        }
+    }
+
+    private readonly void Tile(in AttentionMask mask, int batch, int head, int q0)
+    {
+        int size = Shape.HeadSize, padded = GemmPlan.RoundUp(size, GemmTiles<TLanes, TVec>.PanelWidth);
+        int rows = Math.Min(QueryTile, Shape.QueryLength - q0);
+        float* max = stackalloc float[QueryTile];
+        float* sum = stackalloc float[QueryTile];
+        new Span<float>(max, rows).Fill(float.NegativeInfinity);
+        new Span<float>(sum, rows).Clear();
+        new Span<float>(_sums, rows * size).Clear();
+        Packing.Copy(Q + Shape.QueryOffset(batch, q0, head), Shape.QueryStride, _queries, size, rows, size);
+
+        int endKey = mask.End(q0 + rows - 1);
+        for (int k0 = mask.First(q0) / KeyBlock * KeyBlock; k0 < endKey; k0 += KeyBlock)
+        {
+            nint at = (nint)((k0 / KeyBlock) - _firstBlock) * KeyBlock;
+            int count = Math.Min(KeyBlock, endKey - k0);
+            GemmTiles<TLanes, TVec>.Multiply(
+                rows, count, size, _queries, size, _keys + (at * size), Shape.Scale, 0, _scores, KeyBlock);
+            bool masked = !mask.OneSegment(k0, k0 + count, q0, q0 + rows);
+            for (int i = 0; i < rows; i++)
+                Softmax(mask, masked, q0 + i, k0, count, i, max, sum);
+            AddValues(rows, count, Math.Min(KeyBlock, _endKey - k0), _values + (at * padded));
+        }
+        Finish(batch, head, q0, rows, max, sum);
+    }
+
+    // The block may have been packed deeper than this tile may look.
+    private readonly void AddValues(int rows, int count, int depth, float* values)
+    {
+        int width = GemmTiles<TLanes, TVec>.PanelWidth, size = Shape.HeadSize;
+        for (int j = 0; j < size; j += width)
+            for (int i = 0; i < rows; i += TLanes.TileRows)
+                GemmTiles<TLanes, TVec>.One(
+                    Math.Min(TLanes.TileRows, rows - i), Math.Min(width, size - j), count,
+                    _scores + (i * KeyBlock), KeyBlock, values + ((nint)j * depth), 1, 1,
+                    _sums + ((nint)i * size) + j, size);
+    }
+
+    private readonly void Softmax(
+        in AttentionMask mask, bool segments, int query, int k0, int count, int i, float* max, float* sum)
+    {
+        float* row = _scores + (i * KeyBlock);
+        int first = Math.Clamp(mask.First(query) - k0, 0, count);
+        int end = Math.Clamp(mask.End(query) - k0, first, count);
+        new Span<float>(row, first).Fill(float.NegativeInfinity);
+        new Span<float>(row + end, KeyBlock - end).Fill(float.NegativeInfinity);
+        for (int j = first; segments && j < end; j++)
+            if (!mask.SameSegment(k0 + j, query))
+                row[j] = float.NegativeInfinity;
+
+        float highest = Math.Max(max[i], AttentionRows<TLanes, TVec>.Highest(row, KeyBlock));
+        if (float.IsNegativeInfinity(highest))
+        {
+            new Span<float>(row, KeyBlock).Clear();
+            return;
+        }
+        float added = AttentionRows<TLanes, TVec>.ExpSum(row, KeyBlock, highest);
+        if (highest != max[i])
+        {
+            float shrink = MathF.Exp(max[i] - highest);
+            sum[i] *= shrink;
+            float* y = _sums + ((nint)i * Shape.HeadSize);
+            AttentionRows<TLanes, TVec>.Combine(y, 0, y, shrink, Shape.HeadSize);
+            max[i] = highest;
+        }
+        sum[i] += added;
+    }
+
+    private readonly void Finish(int batch, int head, int q0, int rows, float* max, float* sum)
+    {
+        int size = Shape.HeadSize;
+        float* y = Y + Shape.QueryOffset(batch, q0, head);
+        for (int i = 0; i < rows; i++)
+        {
+            float scale = sum[i] == 0 ? 0 : 1 / sum[i];
+            AttentionRows<TLanes, TVec>.Combine(
+                y + (i * Shape.QueryStride), 0, _sums + ((nint)i * size), scale, size);
+            if (Lse != null)
+                Lse[Shape.LseOffset(batch, head) + q0 + i] = max[i] + MathF.Log(sum[i]);
+        }
+    }
+}
