@@ -123,10 +123,12 @@ public class TokenizerFileTests
     public void An_empty_folder_and_a_missing_merges_file_are_named()
     {
         using var folder = new TemporaryFolder();
-        Assert.Contains("must hold tokenizer.json", Assert.Throws<UserErrorException>(() => Tokenizer.Load(folder.Path)).Message);
+        Assert.Contains("must hold tokenizer.json", Assert.Throws<UserErrorException>(() =>
+            Tokenizer.Load(folder.Path)).Message);
         folder.Write("vocab.json", "{}");
         Assert.Contains("merges.txt", Assert.Throws<UserErrorException>(() => Tokenizer.Load(folder.Path)).Message);
-        Assert.Contains("no file or folder", Assert.Throws<UserErrorException>(() => Tokenizer.Load("nowhere")).Message);
+        Assert.Contains("no file or folder", Assert.Throws<UserErrorException>(() =>
+            Tokenizer.Load("nowhere")).Message);
     }
 
     [Fact]

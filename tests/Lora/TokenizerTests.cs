@@ -5,7 +5,8 @@ using CudaLora.Lora;
 
 namespace CudaLora.Tests;
 
-/// <summary>Ids against lists that Hugging Face's tokenizers made (shared/data/tokenizers/expected_ids, golden).</summary>
+/// <summary>Ids against lists that Hugging Face's tokenizers made (shared/data/tokenizers/expected_ids,
+/// golden).</summary>
 public class TokenizerTests
 {
     [Theory]
@@ -35,11 +36,12 @@ public class TokenizerTests
     public void TinyStories_ids_equal_the_goldens()
     {
         var tokenizer = Tokenizer.Load(SharedData.Require("models/TinyStories-656K"));
-        var greedy = JsonDocument.Parse(File.ReadAllText(SharedData.Require("golden/tinystories656k_greedy.json"))).RootElement;
-        Assert.Equal(Ints(greedy.GetProperty("prompt_ids")), tokenizer.Encode(greedy.GetProperty("prompt").GetString()!));
+        var greedy = Golden("greedy");
+        Assert.Equal(Ints(greedy.GetProperty("prompt_ids")),
+            tokenizer.Encode(greedy.GetProperty("prompt").GetString()!));
         Assert.Equal(greedy.GetProperty("text").GetString(), tokenizer.Decode(Ints(greedy.GetProperty("tokens"))));
 
-        var nll = JsonDocument.Parse(File.ReadAllText(SharedData.Require("golden/tinystories656k_nll.json"))).RootElement;
+        var nll = Golden("nll");
         foreach (var story in nll.GetProperty("stories").EnumerateArray())
         {
             var ids = Ints(story.GetProperty("tokens"));
@@ -76,7 +78,8 @@ public class TokenizerTests
     public void Streaming_gives_the_same_text_as_decoding(string folder)
     {
         var tokenizer = Tokenizer.Load(SharedData.Require(folder));
-        string text = folder.Contains("TinyStories") ? "Once upon a time, there was a dog." : "Führer 🚀 我想 y'all\n  två";
+        string text = folder.Contains("TinyStories") ? "Once upon a time, there was a dog."
+            : "Führer 🚀 我想 y'all\n  två";
         var ids = tokenizer.Encode(text);
         var stream = tokenizer.Stream(skipSpecial: true);
         var joined = new StringBuilder();
@@ -115,11 +118,13 @@ public class TokenizerTests
     {
         var tokenizer = Tokenizer.Load(SharedData.Require("tokenizers/qwen2"));
         Assert.Equal([151644, 872, 198, 151645], tokenizer.Encode("<|im_start|>user\n<|im_end|>"));
-        Assert.Equal((151643, 151643, null, 151646), (tokenizer.EosId, tokenizer.PadId, tokenizer.BosId, tokenizer.VocabSize));
+        Assert.Equal((151643, 151643, null, 151646), (tokenizer.EosId, tokenizer.PadId, tokenizer.BosId,
+            tokenizer.VocabSize));
         Assert.Contains("<|im_start|>", tokenizer.ChatTemplate);
         Assert.True(tokenizer.IsSpecial(151644));
         // NFC: a decomposed letter gives the ids of the composed one.
-        Assert.Equal(tokenizer.Encode("Ti\u1ebfng Vi\u1ec7t \uac01"), tokenizer.Encode("Tie\u0302\u0301ng Vie\u0323\u0302t \u1100\u1161\u11a8"));
+        Assert.Equal(tokenizer.Encode("Ti\u1ebfng Vi\u1ec7t \uac01"),
+            tokenizer.Encode("Tie\u0302\u0301ng Vie\u0323\u0302t \u1100\u1161\u11a8"));
     }
 
     [Fact]
@@ -132,6 +137,9 @@ public class TokenizerTests
         Assert.Equal(tokenizer.Encode("One day, Tom ran."), again.Encode("One day, Tom ran."));
         Assert.Equal(tokenizer.EosId, again.EosId);
     }
+
+    private static JsonElement Golden(string name) =>
+        JsonDocument.Parse(File.ReadAllText(SharedData.Require($"golden/tinystories656k_{name}.json"))).RootElement;
 
     private static int[] Ints(JsonElement list) => list.EnumerateArray().Select(item => item.GetInt32()).ToArray();
 }

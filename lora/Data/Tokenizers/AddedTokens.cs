@@ -34,8 +34,8 @@ internal sealed class AddedTokens
     }
 
     /// <summary>
-    /// The next match at or after <paramref name="from"/>. <paramref name="start"/>..<paramref name="end"/> is the text it
-    /// takes, stripped white space included.
+    /// The next match at or after <paramref name="from"/>. <paramref name="start"/>..<paramref name="end"/> is the text
+    /// it takes, stripped white space included.
     /// </summary>
     public AddedToken? Next(ReadOnlySpan<char> text, int from, bool allowSpecial, out int start, out int end)
     {

@@ -1,6 +1,7 @@
 namespace CudaLora.Lora;
 
-/// <summary>One run of merging over a list of symbols, in O(n log n): a linked list and a queue of candidate pairs.</summary>
+/// <summary>One run of merging over a list of symbols, in O(n log n): a linked list and a queue of candidate
+/// pairs.</summary>
 internal static class BpeMerger
 {
     private readonly record struct Candidate(int Left, int LeftId, int RightId, int Merged);

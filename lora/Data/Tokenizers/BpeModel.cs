@@ -9,13 +9,14 @@ internal enum BpeAlphabet
     /// <summary>Every symbol is one of 256 bytes in GPT-2's alphabet (<see cref="ByteAlphabet"/>).</summary>
     Bytes,
 
-    /// <summary>Symbols are characters; those not in the vocabulary become &lt;0xNN&gt; bytes, or the unknown token.</summary>
+    /// <summary>Symbols are characters; those not in the vocabulary become &lt;0xNN&gt; bytes, or the unknown
+    /// token.</summary>
     Characters,
 }
 
 /// <summary>
-/// Byte-pair encoding (Sennrich et al. 2016): starting from single symbols, always merge the adjacent pair of the lowest
-/// rank, the leftmost of equals. Results for short pieces are cached. Safe for use from several threads.
+/// Byte-pair encoding (Sennrich et al. 2016): starting from single symbols, always merge the adjacent pair of the
+/// lowest rank, the leftmost of equals. Results for short pieces are cached. Safe for use from several threads.
 /// </summary>
 internal sealed class BpeModel
 {
@@ -52,7 +53,8 @@ internal sealed class BpeModel
         for (int b = 0; b < 256; b++)
         {
             string name = alphabet == BpeAlphabet.Bytes ? ByteAlphabet.CharOf((byte)b).ToString() : $"<0x{b:X2}>";
-            _byteIds[b] = (alphabet == BpeAlphabet.Bytes || byteFallback) && _ids.TryGetValue(name, out int id) ? id : -1;
+            bool used = alphabet == BpeAlphabet.Bytes || byteFallback;
+            _byteIds[b] = used && _ids.TryGetValue(name, out int id) ? id : -1;
         }
         if (alphabet == BpeAlphabet.Characters) _joined = JoinedPairs(merges.Values.Select(merge => _tokens[merge.Id]));
     }
@@ -66,7 +68,9 @@ internal sealed class BpeModel
     /// <summary>The byte a &lt;0xNN&gt; token stands for, or -1.</summary>
     public static int FallbackByte(string token) =>
         token.Length == 6 && token.StartsWith("<0x", StringComparison.Ordinal) && token[5] == '>'
-        && byte.TryParse(token.AsSpan(3, 2), System.Globalization.NumberStyles.HexNumber, null, out byte value) ? value : -1;
+        && byte.TryParse(token.AsSpan(3, 2), System.Globalization.NumberStyles.HexNumber, null, out byte value)
+            ? value
+            : -1;
 
     public void Encode(ReadOnlySpan<char> piece, List<int> output)
     {

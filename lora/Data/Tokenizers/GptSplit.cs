@@ -5,8 +5,8 @@ using System.Text;
 namespace CudaLora.Lora;
 
 /// <summary>
-/// The pre-tokenising regular expressions of GPT-2, Qwen2 and Llama-3, written out by hand. .NET's regular expressions see
-/// UTF-16 halves, so \p{L} would miss letters outside the basic plane; this walks whole code points, and faster.
+/// The pre-tokenising regular expressions of GPT-2, Qwen2 and Llama-3, written out by hand. .NET's regular expressions
+/// see UTF-16 halves, so \p{L} would miss letters outside the basic plane; this walks whole code points, and faster.
 /// </summary>
 internal sealed class GptSplit
 {
@@ -37,7 +37,8 @@ internal sealed class GptSplit
         _ => null,
     };
 
-    /// <summary>The end of the piece that begins at <paramref name="at"/>; every character belongs to a piece.</summary>
+    /// <summary>The end of the piece that begins at <paramref name="at"/>; every character belongs to a
+    /// piece.</summary>
     public int Next(ReadOnlySpan<char> text, int at)
     {
         int contraction = Contraction(text[at..]);
@@ -110,7 +111,8 @@ internal sealed class GptSplit
         return Rune.GetUnicodeCategory(rune) switch
         {
             <= UnicodeCategory.OtherLetter => Kind.Letter,
-            UnicodeCategory.DecimalDigitNumber or UnicodeCategory.LetterNumber or UnicodeCategory.OtherNumber => Kind.Number,
+            UnicodeCategory.DecimalDigitNumber or UnicodeCategory.LetterNumber or UnicodeCategory.OtherNumber =>
+                Kind.Number,
             _ => Kind.Other,
         };
     }

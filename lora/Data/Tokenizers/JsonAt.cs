@@ -28,14 +28,15 @@ internal readonly struct JsonAt(string file, string path, JsonElement value)
     }
 
     public UserErrorException Error(string must, string? got = null) =>
-        new($"{File}: {(Path.Length == 0 ? "the file" : Path)} must be {must}, but is {got ?? Describe()}");
+        new($"{File}: {Place} must be {must}, but is {got ?? Describe()}");
+
+    public string Place => Path.Length == 0 ? "the file" : Path.TrimEnd(',', ' ');
 
     /// <summary>The member, or a null value when it is absent.</summary>
     public JsonAt Get(string name)
     {
         if (Kind != JsonValueKind.Object) throw Error("an object");
-        return new JsonAt(File, Path.Length == 0 ? name : $"{Path}.{name}",
-            Value.TryGetProperty(name, out var member) ? member : default);
+        return new JsonAt(File, Join(name), Value.TryGetProperty(name, out var member) ? member : default);
     }
 
     public string Text()
@@ -78,8 +79,11 @@ internal readonly struct JsonAt(string file, string path, JsonElement value)
         if (IsNull) yield break;
         if (Kind != JsonValueKind.Object) throw Error("an object");
         foreach (var member in Value.EnumerateObject())
-            yield return (member.Name, new JsonAt(File, $"{Path}.{member.Name}", member.Value));
+            yield return (member.Name, new JsonAt(File, Join(member.Name), member.Value));
     }
+
+    // "model" and "vocab" give model.vocab; "record 3, " and "output" give record 3, output.
+    private string Join(string name) => Path.Length == 0 || Path.EndsWith(' ') ? Path + name : $"{Path}.{name}";
 
     private string Describe() => Kind switch
     {

@@ -6,8 +6,8 @@ namespace CudaLora.Lora;
 /// <summary>
 /// Unicode normalisation form C (UAX 15), which Qwen's tokenizers ask for. .NET's own does nothing in invariant
 /// globalisation mode, so the tables travel along: Nfc.bin holds, deflated, the canonical decompositions and combining
-/// classes of UnicodeData.txt 14.0 as little-endian int32: both counts; then (code, first, second, with bit 24 set where the
-/// pair composes again) each; then code with its class in the top byte, each.
+/// classes of UnicodeData.txt 14.0 as little-endian int32: both counts; then (code, first, second, with bit 24 set
+/// where the pair composes again) each; then code with its class in the top byte, each.
 /// </summary>
 internal static class Nfc
 {
@@ -78,7 +78,8 @@ internal static class Nfc
         {
             int own = ClassOf(codes[i]);
             if (own == 0) continue;
-            for (int j = i; j > 0 && ClassOf(codes[j - 1]) > own; j--) (codes[j], codes[j - 1]) = (codes[j - 1], codes[j]);
+            for (int j = i; j > 0 && ClassOf(codes[j - 1]) > own; j--)
+                (codes[j], codes[j - 1]) = (codes[j - 1], codes[j]);
         }
     }
 

@@ -2,7 +2,8 @@ using System.Text.RegularExpressions;
 
 namespace CudaLora.Lora;
 
-/// <summary>Splits normalised text into the pieces that BPE merges within, as in tokenizer.json's pre_tokenizer.</summary>
+/// <summary>Splits normalised text into the pieces that BPE merges within, as in tokenizer.json's
+/// pre_tokenizer.</summary>
 internal sealed class PreTokenizer
 {
     private delegate void Step(string text, bool atStart, List<string> pieces);
@@ -48,7 +49,8 @@ internal sealed class PreTokenizer
         var steps = new List<Step>();
         var gpt = new List<GptSplit>();
         Collect(json, steps, gpt);
-        return steps.Count == 0 ? None : gpt.Count == 1 && steps.Count == 1 ? Gpt(gpt[0]) : new PreTokenizer(null, [.. steps]);
+        if (steps.Count == 0) return None;
+        return gpt.Count == 1 && steps.Count == 1 ? Gpt(gpt[0]) : new PreTokenizer(null, [.. steps]);
     }
 
     private static void Collect(JsonAt json, List<Step> steps, List<GptSplit> gpt)
@@ -111,8 +113,8 @@ internal sealed class PreTokenizer
         };
         bool invert = json.Get("invert").Bool(false);
         var literal = pattern.Get("String");
-        // Removing what an inverted pattern does not match keeps the matches; for a pattern that covers all text it is the
-        // same as isolating them.
+        // Removing what an inverted pattern does not match keeps the matches; for a pattern that covers all text it is
+        // the same as isolating them.
         if (literal.IsNull && GptSplit.For(pattern.Get("Regex").Text()) is { } split && (keep || invert))
         {
             AddGpt(split, steps, gpt);

@@ -5,8 +5,8 @@ using CudaLora.Engine;
 namespace CudaLora.Lora;
 
 /// <summary>
-/// Reads SentencePiece's tokenizer.model (sentencepiece_model.proto) of type BPE. A pair may merge when its text is a piece;
-/// the piece with the best score goes first, which here is its rank.
+/// Reads SentencePiece's tokenizer.model (sentencepiece_model.proto) of type BPE. A pair may merge when its text is a
+/// piece; the piece with the best score goes first, which here is its rank.
 /// </summary>
 internal static class SentencePieceFile
 {
@@ -36,9 +36,11 @@ internal static class SentencePieceFile
         }
         if (pieces.Count == 0) throw new UserErrorException($"{file}: pieces must not be empty");
         if (settings.ModelType != 2)
-            throw new UserErrorException($"{file}: trainer_spec.model_type must be BPE (2), but is {settings.ModelType}");
+            throw new UserErrorException(
+                $"{file}: trainer_spec.model_type must be BPE (2), but is {settings.ModelType}");
         if (settings.HasCharacterMap)
-            throw new UserErrorException($"{file}: normalizer_spec.name must be identity, but is {settings.NormalizerName}");
+            throw new UserErrorException(
+                $"{file}: normalizer_spec.name must be identity, but is {settings.NormalizerName}");
         return Build(pieces, settings);
     }
 
@@ -64,7 +66,8 @@ internal static class SentencePieceFile
             fuseUnknown: true, wholeWords: false, byteFallback: pieces.Any(piece => piece.Type == PieceType.Byte));
         var added = Enumerable.Range(0, pieces.Count)
             .Where(id => pieces[id].Type is PieceType.Control or PieceType.Unknown or PieceType.UserDefined)
-            .Select(id => new AddedToken(id, pieces[id].Text, Special: pieces[id].Type != PieceType.UserDefined)).ToArray();
+            .Select(id => new AddedToken(id, pieces[id].Text,
+                Special: pieces[id].Type != PieceType.UserDefined)).ToArray();
         int? Valid(int id) => id >= 0 && id < pieces.Count ? id : null;
         return new TokenizerParts(model)
         {
@@ -128,7 +131,8 @@ internal static class SentencePieceFile
         }
     }
 
-    /// <summary>Protocol-buffer wire format, as much of it as this file uses; every read is checked against the end.</summary>
+    /// <summary>Protocol-buffer wire format, as much of it as this file uses; every read is checked against the
+    /// end.</summary>
     private ref struct ProtoReader(ReadOnlySpan<byte> data)
     {
         private readonly ReadOnlySpan<byte> _data = data;
@@ -147,7 +151,9 @@ internal static class SentencePieceFile
 
         public long Number() => _wire == 0 ? Varint() : throw Bad("a number has another type");
 
-        public float Float() => _wire == 5 ? BinaryPrimitives.ReadSingleLittleEndian(Take(4)) : throw Bad("a float has another type");
+        public float Float() => _wire == 5
+            ? BinaryPrimitives.ReadSingleLittleEndian(Take(4))
+            : throw Bad("a float has another type");
 
         public ReadOnlySpan<byte> Bytes() => _wire == 2 ? Take(Varint()) : throw Bad("a string has another type");
 

@@ -3,8 +3,8 @@ using System.Text;
 namespace CudaLora.Lora;
 
 /// <summary>
-/// Decodes ids one at a time, as they are generated. A character whose bytes are spread over several tokens comes out when
-/// its last byte has arrived; joined together, the parts equal <see cref="Tokenizer.Decode"/> of all ids.
+/// Decodes ids one at a time, as they are generated. A character whose bytes are spread over several tokens comes out
+/// when its last byte has arrived; joined together, the parts equal <see cref="Tokenizer.Decode"/> of all ids.
 /// </summary>
 public sealed class TextStream
 {

@@ -4,8 +4,9 @@ using CudaLora.Engine;
 namespace CudaLora.Lora;
 
 /// <summary>
-/// Text to token ids and back, with the ids the original (Hugging Face or SentencePiece) tokenizer gives. Reads byte-level
-/// BPE (GPT-2, Qwen, Llama-3) and SentencePiece-style BPE (Llama-2, Mistral). Safe for use from several threads.
+/// Text to token ids and back, with the ids the original (Hugging Face or SentencePiece) tokenizer gives. Reads
+/// byte-level BPE (GPT-2, Qwen, Llama-3) and SentencePiece-style BPE (Llama-2, Mistral). Safe for use from several
+/// threads.
 /// </summary>
 public sealed class Tokenizer
 {
@@ -20,7 +21,8 @@ public sealed class Tokenizer
         _rawTokens = new AddedTokens(parts.Added.Where(token => !token.Normalized), null);
         _normalizedTokens = new AddedTokens(parts.Added.Where(token => token.Normalized), parts.Normalizer.Apply);
         _addedById = parts.Added.DistinctBy(token => token.Id).ToDictionary(token => token.Id);
-        VocabSize = Math.Max(parts.Model.Tokens.Count, parts.Added.Select(token => token.Id + 1).DefaultIfEmpty().Max());
+        int afterAdded = parts.Added.Select(token => token.Id + 1).DefaultIfEmpty().Max();
+        VocabSize = Math.Max(parts.Model.Tokens.Count, afterAdded);
         _bytes = new byte[]?[VocabSize];
     }
 
@@ -39,7 +41,8 @@ public sealed class Tokenizer
     /// <summary>Unknown-token id, if the tokenizer has one.</summary>
     public int? UnkId => _parts.Unk;
 
-    /// <summary>The Jinja chat template of tokenizer_config.json or chat_template.jinja; see <see cref="Lora.ChatTemplate"/>.</summary>
+    /// <summary>The Jinja chat template of tokenizer_config.json or chat_template.jinja; see <see
+    /// cref="Lora.ChatTemplate"/>.</summary>
     public string? ChatTemplate => _parts.ChatTemplate;
 
     /// <summary>Tokens matched as a whole, special ones among them.</summary>
@@ -52,17 +55,19 @@ public sealed class Tokenizer
 
     /// <summary>
     /// Loads from a model folder (tokenizer.json, else tokenizer.model, else vocab.json with merges.txt; with
-    /// tokenizer_config.json, special_tokens_map.json, added_tokens.json and chat_template.jinja where present), or from one
-    /// of those files.
+    /// tokenizer_config.json, special_tokens_map.json, added_tokens.json and chat_template.jinja where present), or
+    /// from one of those files.
     /// </summary>
-    /// <exception cref="UserErrorException">There is no tokenizer at the path, or a file is malformed or asks for something
-    /// unsupported; the message is one line that names file and field.</exception>
+    /// <exception cref="UserErrorException">There is no tokenizer at the path, or a file is malformed or asks for
+    /// something unsupported; the message is one line that names file and field.</exception>
     public static Tokenizer Load(string path) => new(TokenizerFiles.Read(path));
 
     /// <summary>Encodes text.</summary>
     /// <param name="text">Any text.</param>
-    /// <param name="addSpecialTokens">Put the begin (and end) tokens around it that this tokenizer's files ask for.</param>
-    /// <param name="allowSpecial">Read special tokens written out in the text as such; false treats them as plain text.</param>
+    /// <param name="addSpecialTokens">Put the begin (and end) tokens around it that this tokenizer's files ask
+    /// for.</param>
+    /// <param name="allowSpecial">Read special tokens written out in the text as such; false treats them as plain
+    /// text.</param>
     public int[] Encode(string text, bool addSpecialTokens = true, bool allowSpecial = true)
     {
         var ids = new List<int>(text.Length / 3 + 4);
@@ -109,8 +114,8 @@ public sealed class Tokenizer
 
     /// <summary>Starts decoding ids one at a time.</summary>
     /// <param name="skipSpecial">Leave special tokens out.</param>
-    /// <param name="continues">True when the ids go on after a prompt: then the blank that SentencePiece puts in front of
-    /// the first word is a real one and stays.</param>
+    /// <param name="continues">True when the ids go on after a prompt: then the blank that SentencePiece puts in front
+    /// of the first word is a real one and stays.</param>
     public TextStream Stream(bool skipSpecial = true, bool continues = false) => new(this, skipSpecial, continues);
 
     /// <summary>Finds the id of a token as it is written in the vocabulary or among the added tokens.</summary>
@@ -162,5 +167,6 @@ public sealed class Tokenizer
 
     private int Check(int id) => (uint)id < (uint)VocabSize
         ? id
-        : throw new ArgumentOutOfRangeException(nameof(id), $"[tokenizer] id must be 0 to {VocabSize - 1}, but got {id}");
+        : throw new ArgumentOutOfRangeException(nameof(id),
+            $"[tokenizer] id must be 0 to {VocabSize - 1}, but got {id}");
 }

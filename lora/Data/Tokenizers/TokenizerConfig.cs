@@ -77,7 +77,8 @@ internal sealed class TokenizerConfig
     private static IEnumerable<AddedToken> Decoder(JsonAt config)
     {
         foreach (var (name, value) in Member(config, "added_tokens_decoder").Members())
-            yield return ReadToken(value, int.TryParse(name, out int id) && id >= 0 ? id : throw value.Error("named by its id"));
+            yield return ReadToken(value, int.TryParse(name, out int id) && id >= 0 ? id
+                : throw value.Error("named by its id"));
     }
 
     private static IEnumerable<AddedToken> Plain(JsonAt added)

@@ -7,7 +7,8 @@ internal static class TokenizerFiles
 {
     private static readonly string[] Beside =
     [
-        "tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json",
+        "tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt", "tokenizer_config.json",
+            "special_tokens_map.json",
         "added_tokens.json", "chat_template.jinja",
     ];
 
@@ -35,7 +36,7 @@ internal static class TokenizerFiles
         foreach (string name in (string[])["tokenizer.json", "tokenizer.model", "vocab.json"])
             if (File.Exists(Path.Combine(folder, name))) return Path.Combine(folder, name);
         throw new UserErrorException(
-            $"[tokenizer] {folder} must hold tokenizer.json, tokenizer.model, or vocab.json with merges.txt, but has none");
+            $"[tokenizer] {folder} must hold tokenizer.json, tokenizer.model or vocab.json with merges.txt, but has none");
     }
 
     private static string[] FilesOf(string main, string folder) =>

@@ -63,12 +63,14 @@ internal static class TokenizerJson
         return tokens;
     }
 
-    public static void AddMerge(Dictionary<string, int> ids, Dictionary<long, (int, int)> merges, string left, string right,
+    public static void AddMerge(Dictionary<string, int> ids, Dictionary<long, (int, int)> merges, string left,
+        string right,
         int rank, string file, string place)
     {
         foreach (string token in (string[])[left, right, left + right])
             if (!ids.ContainsKey(token))
-                throw new UserErrorException($"{file}: {place} must join tokens of the vocabulary, but \"{token}\" is none");
+                throw new UserErrorException(
+                    $"{file}: {place} must join tokens of the vocabulary, but \"{token}\" is none");
         merges.TryAdd(BpeMerger.Key(ids[left], ids[right]), (rank, ids[left + right]));
     }
 
@@ -98,7 +100,8 @@ internal static class TokenizerJson
             case "Sequence":
                 return decoder.Get("decoders").Items().ToArray().Aggregate(false, (any, item) => any | Strips(item));
             case "Metaspace":
-                return decoder.Get("prepend_scheme").TextOrNull() != "never" && decoder.Get("add_prefix_space").Bool(true);
+                return decoder.Get("prepend_scheme").TextOrNull() != "never"
+                    && decoder.Get("add_prefix_space").Bool(true);
             case "Strip":
                 return decoder.Get("start").Int() > 0;
             case "ByteLevel" or "Replace" or "ByteFallback" or "Fuse":
