@@ -1,0 +1,53 @@
+namespace CudaLora.Engine;
+
+/// <summary>Tensors to and from a safetensors file: adapters, optimiser state.</summary>
+public static unsafe class TensorFiles
+{
+    /// <summary>
+    /// Writes F32 tensors, stored as F32, BF16 or F16, replacing a former file whole.
+    /// </summary>
+    public static void Write(
+        string path, IEnumerable<(string Name, Tensor Value)> tensors, SafetensorsDType storeAs = SafetensorsDType.F32)
+    {
+        var writer = new SafetensorsWriter();
+        Span<long> dims = stackalloc long[Shape.MaxRank];
+        foreach (var (name, value) in tensors)
+        {
+            Tensor.RequireF32("write", value);
+            for (var i = 0; i < value.Shape.Rank; i++)
+                dims[i] = value.Shape[i];
+            writer.Add(
+                name, storeAs, dims[..value.Shape.Rank],
+                stream => SafetensorsWriter.WriteF32(stream, value.Span<float>(), storeAs));
+        }
+        writer.Save(path);
+    }
+
+    /// <summary>Fills tensors from a file that must have each of them, in the same shape.</summary>
+    /// <exception cref="UserErrorException">A tensor is missing or has another shape; the message names both.</exception>
+    public static void Read(string path, IEnumerable<(string Name, Tensor Value)> tensors)
+    {
+        using var file = SafetensorsFile.Open(path);
+        foreach (var (name, value) in tensors)
+        {
+            var entry = file.Entry(name);
+            if (!Matches(entry, value.Shape))
+                throw new UserErrorException(
+                    $"{path}: tensor '{name}' must have shape {value.Shape}, but has {entry.ShapeText}");
+            file.CopyToF32(entry, value.Pointer<float>());
+        }
+    }
+
+    /// <summary>True when a stored tensor has this shape.</summary>
+    public static bool Matches(SafetensorsEntry entry, Shape shape)
+    {
+        if (entry.Shape.Count != shape.Rank)
+            return false;
+        for (var i = 0; i < shape.Rank; i++)
+        {
+            if (entry.Shape[i] != shape[i])
+                return false;
+        }
+        return true;
+    }
+}
