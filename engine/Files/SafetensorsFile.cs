@@ -2,6 +2,7 @@ using System.Buffers.Binary;
 using System.Diagnostics.CodeAnalysis;
 using System.IO.MemoryMappedFiles;
 using System.Runtime.InteropServices;
+using CudaLora.Kernels.Simd;
 
 namespace CudaLora.Engine;
 
@@ -126,10 +127,10 @@ public sealed unsafe class SafetensorsFile : IDisposable
                 Buffer.MemoryCopy(source, destination, entry.ByteCount, entry.ByteCount);
                 break;
             case SafetensorsDType.BF16:
-                FloatConvert.BF16ToF32((ushort*)source, destination, entry.Count);
+                CastKernel.FromBFloat16((ushort*)source, destination, entry.Count);
                 break;
             case SafetensorsDType.F16:
-                FloatConvert.F16ToF32((ushort*)source, destination, entry.Count);
+                CastKernel.FromHalf((ushort*)source, destination, entry.Count);
                 break;
             case SafetensorsDType.F64:
                 FloatConvert.F64ToF32((double*)source, destination, entry.Count);

@@ -2,6 +2,7 @@ using System.Buffers.Binary;
 using System.Runtime.InteropServices;
 using System.Text.Encodings.Web;
 using System.Text.Json;
+using CudaLora.Kernels.Simd;
 
 namespace CudaLora.Engine;
 
@@ -10,9 +11,10 @@ namespace CudaLora.Engine;
 /// wider element types first, then by name, as the reference implementation writes it, with metadata
 /// <c>{"format":"pt"}</c> and the header padded with spaces to 8 bytes. Data is streamed, never held whole.
 /// </summary>
-public sealed class SafetensorsWriter
+public sealed partial class SafetensorsWriter
 {
     private const int ChunkElements = 1 << 14;
+    private const int WholeSpan = 1 << 28;
 
     private static readonly JsonWriterOptions HeaderOptions =
         new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
@@ -121,8 +123,8 @@ public sealed class SafetensorsWriter
             fixed (float* source = values[i..])
             fixed (ushort* destination = chunk)
             {
-                if (storeAs == SafetensorsDType.BF16) FloatConvert.F32ToBF16(source, destination, count);
-                else FloatConvert.F32ToF16(source, destination, count);
+                if (storeAs == SafetensorsDType.BF16) CastKernel.ToBFloat16(source, destination, count);
+                else CastKernel.ToHalf(source, destination, count);
             }
             stream.Write(MemoryMarshal.AsBytes(chunk.AsSpan(0, count)));
         }

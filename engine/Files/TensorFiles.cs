@@ -10,16 +10,8 @@ public static unsafe class TensorFiles
         string path, IEnumerable<(string Name, Tensor Value)> tensors, SafetensorsDType storeAs = SafetensorsDType.F32)
     {
         var writer = new SafetensorsWriter();
-        Span<long> dims = stackalloc long[Shape.MaxRank];
         foreach (var (name, value) in tensors)
-        {
-            Tensor.RequireF32("write", value);
-            for (var i = 0; i < value.Shape.Rank; i++)
-                dims[i] = value.Shape[i];
-            writer.Add(
-                name, storeAs, dims[..value.Shape.Rank],
-                stream => SafetensorsWriter.WriteF32(stream, value.Span<float>(), storeAs));
-        }
+            writer.Add(name, value, storeAs);
         writer.Save(path);
     }
 

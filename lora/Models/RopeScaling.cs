@@ -1,5 +1,6 @@
 using System.Text.Json.Nodes;
 using CudaLora.Engine;
+using CudaLora.Kernels.Simd;
 
 namespace CudaLora.Lora;
 
@@ -14,26 +15,6 @@ public abstract record RopeScaling
     /// </summary>
     public sealed record Llama3(
         double Factor, double LowFreqFactor, double HighFreqFactor, int OriginalMaxPositions) : RopeScaling;
-
-    /// <summary>
-    /// Angle per position for each pair of a head: <c>theta^(-2i / headDim)</c>, scaled. Computed in double, so that the
-    /// table is the same on every machine.
-    /// </summary>
-    public static double[] Frequencies(int headDim, double theta, RopeScaling? scaling)
-    {
-        double[] frequencies = new double[headDim / 2];
-        for (int i = 0; i < frequencies.Length; i++)
-        {
-            double f = Math.Pow(theta, -2.0 * i / headDim);
-            frequencies[i] = scaling switch
-            {
-                Linear linear => f / linear.Factor,
-                Llama3 llama => llama.Scale(f),
-                _ => f,
-            };
-        }
-        return frequencies;
-    }
 
     internal static RopeScaling? Parse(JsonFields? fields)
     {
@@ -56,6 +37,16 @@ public abstract record RopeScaling
         }
     }
 
+    internal static RopeFrequencies Frequencies(double theta, RopeScaling? scaling) => scaling switch
+    {
+        Linear linear => new RopeFrequencies(
+            (float)theta, Kernels.Simd.RopeScaling.Linear, (float)linear.Factor),
+        Llama3 llama => new RopeFrequencies(
+            (float)theta, Kernels.Simd.RopeScaling.Llama3, (float)llama.Factor, (float)llama.LowFreqFactor,
+            (float)llama.HighFreqFactor, llama.OriginalMaxPositions),
+        _ => new RopeFrequencies((float)theta),
+    };
+
     internal JsonObject ToJson() => this switch
     {
         Linear linear => new JsonObject { ["rope_type"] = "linear", ["factor"] = linear.Factor },
@@ -72,18 +63,4 @@ public abstract record RopeScaling
 
     private static double Positive(JsonFields fields, string name) =>
         fields.Double(name) is double value && value > 0 ? value : throw fields.Refuse(name, "a number above 0");
-}
-
-/// <summary>The Llama 3 passage between kept and divided frequencies.</summary>
-internal static class Llama3Rope
-{
-    internal static double Scale(this RopeScaling.Llama3 rope, double frequency)
-    {
-        double wavelength = 2 * Math.PI / frequency;
-        double turns = rope.OriginalMaxPositions / wavelength;
-        if (turns > rope.HighFreqFactor) return frequency;
-        if (turns < rope.LowFreqFactor) return frequency / rope.Factor;
-        double smooth = (turns - rope.LowFreqFactor) / (rope.HighFreqFactor - rope.LowFreqFactor);
-        return (1 - smooth) * frequency / rope.Factor + smooth * frequency;
-    }
 }

@@ -189,18 +189,4 @@ public sealed class ModelConfigTests : IDisposable
         Assert.Equal(config.EosTokenIds, back.EosTokenIds);
         Assert.Equal(config, back with { Source = null, Windows = config.Windows, EosTokenIds = config.EosTokenIds });
     }
-
-    [Fact]
-    public void Llama3FrequenciesKeepShortWavesAndDivideLongOnes()
-    {
-        double[] plain = RopeScaling.Frequencies(128, 500000, null);
-        double[] scaled = RopeScaling.Frequencies(128, 500000, new RopeScaling.Llama3(8, 1, 4, 8192));
-        Assert.Equal(1.0, plain[0]);
-        Assert.Equal(plain[0], scaled[0]);
-        Assert.Equal(plain[63] / 8, scaled[63]);
-        // Between: monotone and within the two bounds.
-        for (int i = 0; i < 64; i++) Assert.InRange(scaled[i], plain[i] / 8, plain[i]);
-        for (int i = 1; i < 64; i++) Assert.True(scaled[i] < scaled[i - 1]);
-        Assert.Equal(plain[5] / 4, RopeScaling.Frequencies(128, 500000, new RopeScaling.Linear(4))[5]);
-    }
 }

@@ -1,0 +1,62 @@
+using CudaLora.Engine;
+
+namespace CudaLora.Lora;
+
+public sealed partial class CausalLM
+{
+    /// <summary>A model with fresh weights: normal with <c>initializer_range</c>, norms 1, biases 0.</summary>
+    /// <param name="config">Its sizes.</param>
+    /// <param name="seed">The same seed gives the same weights.</param>
+    public static CausalLM Create(ModelConfig config, ulong seed) =>
+        new(config, new RandomParameters(new Generator(seed)));
+
+    /// <summary>
+    /// Loads a Hugging Face model folder: config.json, generation_config.json if there, and model.safetensors or its
+    /// shards in F32, F16, BF16 or F64, which become F32.
+    /// </summary>
+    /// <exception cref="UserErrorException">A file is missing or damaged, the architecture is not supported, or the tensors
+    /// are not those of the config; names file, field or tensor.</exception>
+    public static CausalLM Load(string folder)
+    {
+        if (!Directory.Exists(folder)) throw new UserErrorException($"{folder}: the model folder does not exist");
+        var config = ModelConfig.Read(System.IO.Path.Combine(folder, "config.json"));
+        var generation = GenerationConfig.Read(folder, config);
+        using var weights = SafetensorsSet.Open(folder);
+        var source = new SafetensorsParameters(weights, name => ModelKeys.Find(name, config, weights));
+        var model = new CausalLM(config, source) { Generation = generation };
+        try
+        {
+            source.Check(key => ModelKeys.IsIgnorable(key, config));
+            return model;
+        }
+        catch
+        {
+            model.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>
+    /// Saves a normal Hugging Face model folder. Adapters are not part of it unless they are merged. Files of the same
+    /// name are replaced, the weights last, each atomically.
+    /// </summary>
+    /// <param name="folder">Created if missing.</param>
+    /// <param name="dtype">F32, BF16 or F16.</param>
+    /// <param name="maxShardBytes">Weights above this are split into shards.</param>
+    public void Save(
+        string folder, SafetensorsDType dtype = SafetensorsDType.F32, long maxShardBytes = 5_000_000_000)
+    {
+        var writer = new SafetensorsWriter();
+        var turned = Linears().Where(linear => linear.IsConv1D).Select(linear => linear.Weight).ToHashSet();
+        foreach (var parameter in Parameters())
+            writer.Add(parameter.Path.Value, parameter.Value, dtype, turned.Contains(parameter));
+        Config.Write(folder, dtype switch
+        {
+            SafetensorsDType.BF16 => "bfloat16",
+            SafetensorsDType.F16 => "float16",
+            _ => "float32",
+        });
+        Generation.Write(folder);
+        writer.SaveFolder(folder, maxShardBytes: maxShardBytes);
+    }
+}

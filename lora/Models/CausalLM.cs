@@ -1,0 +1,195 @@
+using CudaLora.Engine;
+
+namespace CudaLora.Lora;
+
+/// <summary>
+/// A decoder-only language model of one of the <see cref="ModelFamily"/> families. Parameters carry the names of the
+/// Hugging Face model; they are frozen until <see cref="Module.SetTrainable"/>. Letters: B rows, T tokens, C hidden size,
+/// V vocabulary.
+/// </summary>
+public sealed partial class CausalLM : Module
+{
+    private readonly TransformerBlock[] blocks;
+    private readonly Embedding? positionTable;
+    private readonly RotaryTable? rotary;
+    private readonly Module finalNorm;
+
+    private CausalLM(ModelConfig config, ParameterSource source)
+        : base(ParameterPath.Root)
+    {
+        Config = config;
+        Generation = GenerationConfig.From(config);
+        var (body, std) = (ModelKeys.Body(config), (float)config.InitializerRange);
+        var gpt2 = config.Family == ModelFamily.Gpt2;
+        Embedding = Child(new Embedding(
+            ModelKeys.Embedding(config), config.VocabSize, config.HiddenSize, source, std));
+        if (gpt2)
+            positionTable = Child(new Embedding(
+                body / "wpe", config.MaxPositions, config.HiddenSize, source, std));
+        else
+            rotary = new RotaryTable(
+                config.MaxPositions, config.HeadDim, RopeScaling.Frequencies(config.RopeTheta, config.RopeScaling));
+        blocks = new TransformerBlock[config.Layers];
+        for (var i = 0; i < blocks.Length; i++)
+        {
+            var path = body / (gpt2 ? "h" : "layers") / i;
+            blocks[i] = Child<TransformerBlock>(
+                gpt2 ? new Gpt2Block(path, i, config, source) : new LlamaBlock(path, i, config, rotary!, source));
+        }
+        var eps = (float)config.NormEps;
+        finalNorm = Child<Module>(gpt2
+            ? new LayerNorm(body / "ln_f", config.HiddenSize, eps, source)
+            : new RmsNorm(body / "norm", config.HiddenSize, eps, source));
+        if (!config.TieWordEmbeddings)
+            Head = Child(new Linear(
+                new ParameterPath("lm_head"), config.HiddenSize, config.VocabSize, false, source, std));
+    }
+
+    /// <summary>The config.</summary>
+    public ModelConfig Config { get; }
+
+    /// <summary>Ids that stop, and sampling defaults.</summary>
+    public GenerationConfig Generation { get; set; }
+
+    /// <summary>Token embedding (V, C).</summary>
+    public Embedding Embedding { get; }
+
+    /// <summary>The output layer (V, C); null if it is the embedding.</summary>
+    public Linear? Head { get; }
+
+    /// <summary>Keep only each block's input for backward and compute the rest again: less memory, a third more time.</summary>
+    public bool GradientCheckpointing { get; set; }
+
+    /// <summary>The stream dropout in adapters draws from; gradient checkpointing rewinds it.</summary>
+    public Generator? Random { get; set; }
+
+    /// <summary>Number of values in all parameters.</summary>
+    public long ParameterCount => Parameters().Sum(p => p.Value.Count);
+
+    /// <summary>The linear layers by path, the output layer included if it has weights of its own.</summary>
+    public IEnumerable<Linear> Linears() => Modules().OfType<Linear>();
+
+    /// <summary>All modules as adapter configs see them; see <see cref="TargetModules"/>.</summary>
+    public IReadOnlyList<ModulePath> ModulePaths() => Modules()
+        .Where(module => module != this)
+        .Select(module => new ModulePath(module.Path.Value, module switch
+        {
+            Linear when ReferenceEquals(module, Head) => ModuleKind.OutputEmbedding,
+            Linear { IsConv1D: true } => ModuleKind.Conv1D,
+            Linear => ModuleKind.Linear,
+            Engine.Embedding => ModuleKind.Embedding,
+            _ => ModuleKind.Other,
+        }))
+        .ToArray();
+
+    /// <summary>Logits (B, T, V) of every token; see <see cref="Hidden"/>.</summary>
+    public Tensor Forward(
+        Tensor ids, Tensor? positions = null, Tensor? segments = null, Tensor? lengths = null) =>
+        Logits(Hidden(ids, positions, segments, lengths));
+
+    /// <summary>The normalised residual stream after the last block (B, T, C): what heads are put on.</summary>
+    /// <param name="ids">Tokens (B, T), I32.</param>
+    /// <param name="positions">Position of each token (B, T), I32; null counts from 0 in each row.</param>
+    /// <param name="segments">Number of each token's text (B, T), I32, when rows pack several; tokens attend within
+    /// their own. Give positions as well, as each text starts at 0.</param>
+    /// <param name="lengths">Tokens that count in each row (B), I32; the rest is padding on the right, whose outputs mean
+    /// nothing.</param>
+    public Tensor Hidden(
+        Tensor ids, Tensor? positions = null, Tensor? segments = null, Tensor? lengths = null)
+    {
+        CheckIds(ids);
+        return Run(ids, new ForwardPass
+        {
+            Positions = positions ?? Positions(ids, default),
+            Segments = segments,
+            KeyLengths = lengths,
+        });
+    }
+
+    /// <summary>As above after what a cache holds, and adds these tokens to it. For inference: no gradient.</summary>
+    /// <param name="ids">The next tokens of each row (B, T), I32.</param>
+    /// <param name="cache">Keys and values of the tokens before.</param>
+    /// <param name="counts">Tokens of each row that count (B); the rest of a row is padding on the right.</param>
+    public Tensor Hidden(Tensor ids, KvCache cache, ReadOnlySpan<int> counts)
+    {
+        CheckIds(ids);
+        var (batch, tokens) = (ids.Shape[0], ids.Shape[1]);
+        using var noGrad = GradMode.NoGrad();
+        if (cache.Batch != batch || counts.Length != batch)
+            throw new ArgumentException(
+                $"[causal_lm] cache and counts must have {batch} rows, but got {cache.Batch} and {counts.Length}");
+        var starts = Tensor.From(cache.Lengths, Shape.Of(batch));
+        var lengths = Tensor.From(cache.Lengths, Shape.Of(batch));
+        var keyCount = 0;
+        for (var b = 0; b < batch; b++)
+        {
+            lengths.Span<int>()[b] += counts[b];
+            CheckLength(cache.Lengths[b] + counts[b]);
+            keyCount = Math.Max(keyCount, cache.Lengths[b] + tokens);
+        }
+        if (keyCount > cache.Capacity)
+            throw new ArgumentException(
+                $"[causal_lm] the tokens must fit in the cache of {cache.Capacity}, but would need {keyCount}");
+        var hidden = Run(ids, new ForwardPass
+        {
+            Positions = Positions(ids, cache.Lengths),
+            KeyLengths = lengths,
+            QueryStarts = starts,
+            KeyCount = keyCount,
+            Cache = cache,
+        });
+        cache.Advance(counts);
+        return hidden;
+    }
+
+    /// <summary>Logits (..., V) of hidden states (..., C).</summary>
+    public Tensor Logits(Tensor hidden) => Head is null ? hidden.Linear(Embedding.Weight) : Head.Forward(hidden);
+
+    /// <inheritdoc/>
+    protected override void Dispose(bool disposing)
+    {
+        base.Dispose(disposing);
+        if (disposing)
+            rotary?.Dispose();
+    }
+
+    private Tensor Run(Tensor ids, ForwardPass pass)
+    {
+        var x = Embedding.Forward(ids); // (B, T, C)
+        if (positionTable is not null)
+            x = x.Add(positionTable.Forward(pass.Positions));
+        foreach (var block in blocks)
+            x = GradientCheckpointing && GradMode.Enabled
+                ? TensorOps.Checkpoint(x, h => block.Forward(h, pass), Random)
+                : block.Forward(x, pass);
+        return finalNorm is RmsNorm rms ? rms.Forward(x) : ((LayerNorm)finalNorm).Forward(x);
+    }
+
+    private void CheckIds(Tensor ids)
+    {
+        if (ids.DType != DType.I32 || ids.Shape.Rank != 2)
+            throw new ArgumentException($"[causal_lm] ids must be I32 (B, T), but got {ids.DType} {ids.Shape}");
+        CheckLength(ids.Shape[1]);
+    }
+
+    private void CheckLength(int tokens)
+    {
+        if (tokens > Config.MaxPositions)
+            throw new UserErrorException(
+                $"a text must fit the model's context of {Config.MaxPositions} tokens, but has {tokens}");
+    }
+
+    // Padding may lie beyond the context; its position does not matter.
+    private Tensor Positions(Tensor ids, ReadOnlySpan<int> starts)
+    {
+        var positions = Tensor.Empty(ids.Shape, DType.I32);
+        var span = positions.Span<int>();
+        for (var b = 0; b < ids.Shape[0]; b++)
+        {
+            var start = starts.IsEmpty ? 0 : starts[b];
+            for (var t = 0; t < ids.Shape[1]; t++)
+                span[(b * ids.Shape[1]) + t] = Math.Min(start + t, Config.MaxPositions - 1);
+        }
+        return positions;
+    }
+}

@@ -1,0 +1,83 @@
+using CudaLora.Engine;
+
+namespace CudaLora.Lora;
+
+/// <summary>
+/// Keys and values of the tokens a model has read, so that each further token costs one step. Rows may have different
+/// lengths: row b's next token goes to slot <c>Lengths[b]</c>.
+/// </summary>
+public sealed unsafe class KvCache : IDisposable
+{
+    private readonly Tensor[] keys; // each (B, capacity, G, D)
+    private readonly Tensor[] values;
+    private readonly int[] lengths;
+
+    /// <summary>An empty cache.</summary>
+    /// <param name="config">The model.</param>
+    /// <param name="batch">Rows.</param>
+    /// <param name="capacity">Tokens per row.</param>
+    public KvCache(ModelConfig config, int batch, int capacity)
+    {
+        Capacity = capacity;
+        lengths = new int[batch];
+        var shape = Shape.Of(batch, capacity, config.KeyValueHeads, config.HeadDim);
+        keys = new Tensor[config.Layers];
+        values = new Tensor[config.Layers];
+        for (var i = 0; i < config.Layers; i++)
+        {
+            keys[i] = Tensor.Zeros(shape);
+            values[i] = Tensor.Zeros(shape);
+        }
+    }
+
+    /// <summary>Rows.</summary>
+    public int Batch => lengths.Length;
+
+    /// <summary>Tokens per row at most.</summary>
+    public int Capacity { get; }
+
+    /// <summary>Tokens each row holds.</summary>
+    public ReadOnlySpan<int> Lengths => lengths;
+
+    /// <summary>Forgets what comes after a length, in every row.</summary>
+    public void Truncate(int length)
+    {
+        for (var b = 0; b < lengths.Length; b++)
+            lengths[b] = Math.Min(lengths[b], length);
+    }
+
+    /// <summary>Releases the memory.</summary>
+    public void Dispose()
+    {
+        foreach (var tensor in keys)
+            tensor.Dispose();
+        foreach (var tensor in values)
+            tensor.Dispose();
+    }
+
+    /// <summary>Stores k and v (B, T, G, D) of a layer after what each row holds, and returns the whole cache.</summary>
+    internal (Tensor Keys, Tensor Values) Append(int layer, Tensor k, Tensor v)
+    {
+        Copy(k, keys[layer]);
+        Copy(v, values[layer]);
+        return (keys[layer], values[layer]);
+    }
+
+    /// <summary>Makes the appended tokens part of the rows, after the last layer.</summary>
+    internal void Advance(ReadOnlySpan<int> counts)
+    {
+        for (var b = 0; b < lengths.Length; b++)
+            lengths[b] += counts[b];
+    }
+
+    private void Copy(Tensor from, Tensor to)
+    {
+        var row = (long)from.Shape[1] * from.Shape[2] * from.Shape[3];
+        var slot = from.Shape[2] * from.Shape[3];
+        for (var b = 0; b < lengths.Length; b++)
+        {
+            var at = to.Pointer<float>() + ((((long)b * Capacity) + lengths[b]) * slot);
+            Buffer.MemoryCopy(from.Pointer<float>() + (b * row), at, row * sizeof(float), row * sizeof(float));
+        }
+    }
+}
