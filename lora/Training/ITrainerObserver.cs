@@ -21,8 +21,10 @@ public sealed record TrainingPlan(
 /// <param name="GradNorm">Global norm before clipping.</param>
 /// <param name="TokensPerSecond">Input tokens per second over the last steps, padding not counted.</param>
 /// <param name="Remaining">Estimated time to the last step.</param>
+/// <param name="TotalTokens">Input tokens since the run began, padding not counted.</param>
 public readonly record struct StepReport(
-    int Step, double Epoch, double Loss, double LearningRate, double GradNorm, double TokensPerSecond, TimeSpan Remaining);
+    int Step, double Epoch, double Loss, double LearningRate, double GradNorm, double TokensPerSecond,
+    TimeSpan Remaining, long TotalTokens = 0);
 
 /// <summary>Result of one pass over the evaluation set.</summary>
 /// <param name="Step">Optimiser steps done.</param>
