@@ -1,1 +1,3 @@
-return 0;
+using CudaLora.Cli;
+
+return Cli.Run(args, Terminal.OfProcess());

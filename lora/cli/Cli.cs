@@ -1,0 +1,72 @@
+using System.CommandLine;
+using System.CommandLine.Help;
+using System.CommandLine.Invocation;
+using CudaLora.Engine;
+
+namespace CudaLora.Cli;
+
+/// <summary>Reads the command line, runs a command and turns what went wrong into one line and an exit code.</summary>
+internal static class Cli
+{
+    public static int Run(string[] args, Terminal terminal)
+    {
+        var root = Root(terminal);
+        var debug = args.Contains("--debug");
+        try
+        {
+            var parsed = root.Parse(args, new ParserConfiguration { EnablePosixBundling = false });
+            if (parsed.Action is ParseErrorAction)
+            {
+                if (args.Length == 0)
+                {
+                    HelpText.Write(root, terminal.Output, terminal.Width);
+                    return ExitCode.Usage;
+                }
+                throw CommandLineErrors.Of(parsed) ?? new UsageException("this command line cannot be read");
+            }
+            return parsed.Invoke(new InvocationConfiguration
+            {
+                EnableDefaultExceptionHandler = false,
+                ProcessTerminationTimeout = null,
+                Output = terminal.Output,
+                Error = terminal.Error,
+            });
+        }
+        catch (UsageException e)
+        {
+            return Fail(e, $"{e.Message}\nsee 'cudalora {CommandIn(root, args)}--help'", ExitCode.Usage);
+        }
+        catch (Exception e) when (e is UserErrorException or DeviceMemoryException)
+        {
+            return Fail(e, e.Message, ExitCode.Failure);
+        }
+        catch (OperationCanceledException e)
+        {
+            return Fail(e, "interrupted", ExitCode.Interrupted);
+        }
+        catch (Exception e)
+        {
+            var hint = debug ? "" : " (run it again with --debug for the trace)";
+            return Fail(e, $"unexpected {e.GetType().Name}: {e.Message.ReplaceLineEndings(" ")}{hint}", ExitCode.Failure);
+        }
+
+        int Fail(Exception e, string message, int code)
+        {
+            terminal.Output.Flush();
+            terminal.Error.WriteLine($"error: {message}");
+            if (debug) terminal.Error.WriteLine(e);
+            return code;
+        }
+    }
+
+    private static RootCommand Root(Terminal terminal)
+    {
+        var root = new RootCommand("Fine-tune language models with LoRA, on your own machine, in plain .NET.");
+        foreach (var command in CommandList.All(terminal)) root.Add(command);
+        foreach (var help in root.Options.OfType<HelpOption>()) help.Action = new HelpText(terminal);
+        return root;
+    }
+
+    private static string CommandIn(RootCommand root, string[] args) =>
+        args.Length > 0 && root.Subcommands.Any(c => c.Name == args[0]) ? args[0] + " " : "";
+}

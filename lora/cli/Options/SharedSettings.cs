@@ -1,0 +1,22 @@
+namespace CudaLora.Cli;
+
+/// <summary>Settings that several commands take.</summary>
+internal static class SharedSettings
+{
+    public static readonly Setting<string?> Config =
+        Make.Text("config", "YAML file with the same names in snake_case; flags on the command line win", "run.yaml");
+
+    public static readonly Setting<string?> Model = Make.Text(
+        "model", "Model folder in Hugging Face layout", "models/TinyStories-656K", aka: ["model_name_or_path"]);
+
+    public static readonly Setting<string> Device = Make.Choice(
+        "device", "Where to compute", "auto", [.. DeviceChoice.Names]);
+
+    public static readonly Setting<int?> Threads = Make.MaybeInt(
+        "threads", "Threads of the CPU device", "2", 1, "all processors, or CUDALORA_THREADS");
+
+    public static readonly Setting<bool> NoProgress =
+        Make.Switch("no_progress", "Plain lines instead of the live view, as when output is not a terminal");
+
+    public static readonly Setting<bool> Debug = Make.Switch("debug", "Print the full trace of an unexpected error");
+}

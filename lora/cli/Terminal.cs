@@ -1,0 +1,46 @@
+using Spectre.Console;
+
+namespace CudaLora.Cli;
+
+/// <summary>Where a command reads and writes, and what kind of place that is.</summary>
+internal sealed class Terminal
+{
+    private const int PlainWidth = 100;
+
+    public Terminal(TextWriter output, TextWriter error, bool isLive = false, TextReader? input = null)
+    {
+        (Output, Error, IsLive, Input) = (output, error, isLive, input);
+        Ansi = AnsiConsole.Create(new AnsiConsoleSettings
+        {
+            Ansi = isLive ? AnsiSupport.Detect : AnsiSupport.No,
+            ColorSystem = isLive ? ColorSystemSupport.Detect : ColorSystemSupport.NoColors,
+            Interactive = isLive ? InteractionSupport.Detect : InteractionSupport.No,
+            Out = new AnsiConsoleOutput(output),
+        });
+        if (!isLive) Ansi.Profile.Width = PlainWidth;
+    }
+
+    public TextWriter Output { get; }
+
+    public TextWriter Error { get; }
+
+    /// <summary>True if output is a screen that can be redrawn.</summary>
+    public bool IsLive { get; }
+
+    /// <summary>Where a person types, or null.</summary>
+    public TextReader? Input { get; }
+
+    /// <summary>Tables, colours and live views.</summary>
+    public IAnsiConsole Ansi { get; }
+
+    public int Width => Math.Clamp(Ansi.Profile.Width, 60, 110);
+
+    /// <summary>The process's own.</summary>
+    public static Terminal OfProcess()
+    {
+        var screen = !Console.IsOutputRedirected && Environment.GetEnvironmentVariable("TERM") is not "dumb";
+        return new Terminal(Console.Out, Console.Error, screen, Console.IsInputRedirected ? null : Console.In);
+    }
+
+    public void Line(string text = "") => Output.WriteLine(text);
+}
