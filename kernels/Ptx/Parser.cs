@@ -172,7 +172,8 @@ internal sealed partial class Parser
             }
             if (unsized && !isExtern) throw Error("an array needs its length", name);
             list.Add(new PtxVariable(name.Text, space, type, unsized ? 0 : elements,
-                Math.Max(alignment, type.Size()), isExtern) { Initial = initial });
+                Math.Max(alignment, type.Size()), isExtern)
+            { Initial = initial });
         }
         while (TryTake(","));
         Expect(";");

@@ -1,0 +1,118 @@
+using System.Numerics;
+using CudaLora.Kernels.Ptx;
+
+namespace CudaLora.Kernels.Emulator;
+
+/// <summary>
+/// atom and red. Lanes act one after the other, starting at a lane chosen by the seed, so that an order-dependent
+/// floating-point sum shows as a difference between seeds.
+/// </summary>
+internal static unsafe partial class Instructions
+{
+    private static void AddAtomic(Dictionary<string, Action<InstructionBuilder>> table)
+    {
+        table["atom"] = b => DecodeAtomic(b, returns: true);
+        table["red"] = b =>
+        {
+            if (b.Take("async")) DecodeRemoteReduction(b);
+            else DecodeAtomic(b, returns: false);
+        };
+    }
+
+    private static void DecodeAtomic(InstructionBuilder b, bool returns)
+    {
+        Instruction i = b.Result;
+        int order = b.TakeOneOf("relaxed", "acquire", "release", "acq_rel");
+        b.TakeOneOf("cta", "cluster", "gpu", "sys");
+        i.Space = TakeSpace(b);
+        if (i.Space is Space.Local or Space.Param or Space.Const) throw b.Unsupported("atomics work on global and shared memory");
+        int op = b.TakeOneOf("add", "min", "max", "and", "or", "xor", "exch", "cas", "inc", "dec");
+        if (op < 0) throw b.Unsupported("unsupported operation");
+        b.Take("noftz");
+        bool policy = b.Take("L2::cache_hint");
+        int vector = TakeVectorLength(b);
+        PtxType type = b.TakeType();
+        if (type.Size() is not (4 or 8)) throw b.Unsupported("unsupported type");
+        if (vector > 1 && (returns || op != 0 || type != PtxType.F32)) throw b.Unsupported("vectors are for red.add.f32 only");
+        int at = returns ? 1 : 0;
+        b.NeedOperands(at + (op == 7 ? 3 : 2) + (policy ? 1 : 0));
+        if (returns) i.D = b.Destination(0, type);
+        b.Address(at, i.Space);
+        i.Rows = b.Vector(at + 1, vector, type, destination: false);
+        i.B = i.Rows[0];
+        i.C = op == 7 ? b.Source(at + 2, type) : i.B;
+        if (policy) b.Source(at + 2, PtxType.B64);
+        i.Size = type.Size();
+        i.Count = vector;
+        i.Mode = order >= 1 ? 1 : 0;
+        i.Lane = AtomicBody(b, op, type);
+        if (i.Space is not Space.Global) b.TouchesShared(i.Size);
+        i.Run = &Atomic;
+    }
+
+    private static LaneFunction AtomicBody(InstructionBuilder b, int op, PtxType type)
+    {
+        bool signed = type.IsSigned(), wide = type.Size() == 8;
+        return op switch
+        {
+            0 => type switch
+            {
+                PtxType.F32 => (x, y, _) => Floats.Bits(Floats.F32(x) + Floats.F32(y)),
+                PtxType.F64 => (x, y, _) => Floats.Bits(Floats.F64(x) + Floats.F64(y)),
+                PtxType.F16x2 => (x, y, _) => Floats.ToF16((double)Floats.F16(x) + Floats.F16(y))
+                    | (Floats.ToF16((double)Floats.F16(x >> 16) + Floats.F16(y >> 16)) << 16),
+                PtxType.BF16x2 => (x, y, _) => Floats.ToBF16((double)Floats.BF16(x & 0xFFFF) + Floats.BF16(y & 0xFFFF))
+                    | (Floats.ToBF16((double)Floats.BF16(x >> 16) + Floats.BF16(y >> 16)) << 16),
+                _ => (x, y, _) => x + y,
+            },
+            1 when !type.IsFloat() => signed ? (x, y, _) => Extend(x, type) < Extend(y, type) ? x : y : (x, y, _) => Math.Min(x, y),
+            2 when !type.IsFloat() => signed ? (x, y, _) => Extend(x, type) > Extend(y, type) ? x : y : (x, y, _) => Math.Max(x, y),
+            3 => (x, y, _) => x & y,
+            4 => (x, y, _) => x | y,
+            5 => (x, y, _) => x ^ y,
+            6 => (_, y, _) => y,
+            7 => (x, y, z) => x == y ? z : x,
+            8 when !wide => (x, y, _) => x >= y ? 0 : x + 1,
+            9 when !wide => (x, y, _) => x == 0 || x > y ? y : x - 1,
+            _ => throw b.Unsupported("unsupported operation for this type"),
+        };
+    }
+
+    private static void Atomic(Warp w, Instruction i)
+    {
+        if (i.Mode == 1) w.Cluster.Synchronise(w);
+        w.Resolve(i, i.Size * i.Count, Access.Atomic);
+        w.CurrentCounters.Atomics += BitOperations.PopCount(w.Exec) * i.Count;
+        int start = w.Checks ? w.Cluster.Random(32) : 0;
+        for (int k = 0; k < 32; k++)
+        {
+            int lane = (start + k) & 31;
+            if ((w.Exec >> lane & 1) == 0) continue;
+            for (int v = 0; v < i.Count; v++)
+            {
+                ulong b = Lane(w.Regs + i.Rows[v], i.Size, lane), c = Lane(w.Regs + i.C, i.Size, lane);
+                byte* at = w.Pointers[lane] + (v * i.Size);
+                ulong old = i.Size == 8 ? Exchange64((ulong*)at, i.Lane!, b, c) : Exchange32((uint*)at, i.Lane!, (uint)b, (uint)c);
+                if (i.D >= 0) WriteLane(w, i.D, i.Size, lane, old);
+            }
+        }
+    }
+
+    private static uint Exchange32(uint* at, LaneFunction body, uint b, uint c)
+    {
+        while (true)
+        {
+            uint old = Volatile.Read(ref *at);
+            if (Interlocked.CompareExchange(ref *at, (uint)body(old, b, c), old) == old) return old;
+        }
+    }
+
+    private static ulong Exchange64(ulong* at, LaneFunction body, ulong b, ulong c)
+    {
+        while (true)
+        {
+            ulong old = Volatile.Read(ref *at);
+            if (Interlocked.CompareExchange(ref *at, body(old, b, c), old) == old) return old;
+        }
+    }
+}

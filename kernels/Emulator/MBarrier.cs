@@ -1,0 +1,101 @@
+namespace CudaLora.Kernels.Emulator;
+
+/// <summary>
+/// The state behind a 64-bit mbarrier object: a phase completes when its arrivals are in and its transaction bytes
+/// balance.
+/// </summary>
+internal sealed unsafe class MBarrier
+{
+    private readonly Cluster _cluster;
+    private readonly uint* _gathering;
+    private readonly uint* _published;
+
+    public MBarrier(Warp warp, Block block, uint address, int count)
+    {
+        (_cluster, Block, Address, Count, PendingArrivals) = (block.Cluster, block, address, count, count);
+        Initialiser = warp;
+        if (_cluster.Order is not { } order) return;
+        Component = order.NextMBarrier();
+        if (Component < 0)
+            throw warp.Fault(FaultKind.MbarrierMisuse, $"a cluster may initialise {HappensBefore.MaxMBarriers} mbarriers here");
+        Sequence = order.Base;
+        _gathering = order.BorrowVector();
+        _published = order.BorrowVector();
+    }
+
+    public Block Block { get; }
+
+    public uint Address { get; }
+
+    public int Count { get; }
+
+    public int PendingArrivals { get; private set; }
+
+    public long PendingBytes { get; private set; }
+
+    /// <summary>Phases completed.</summary>
+    public long Phase { get; private set; }
+
+    public int Component { get; }
+
+    /// <summary>Clock value of the phase in progress.</summary>
+    public uint Sequence { get; private set; }
+
+    /// <summary>The warp that initialised it, until a fence made that visible to the async proxy.</summary>
+    public Warp? Initialiser { get; set; }
+
+    public int LastExpectInstruction { get; private set; } = -1;
+
+    public void Arrive(Warp warp, int count, bool release = true)
+    {
+        if (count > PendingArrivals)
+            throw warp.Fault(FaultKind.MbarrierMisuse,
+                $"the mbarrier at 0x{Address:X} takes {Count} arrivals a phase, but got {count} with {PendingArrivals} left");
+        if (_gathering != null && release) _cluster.Order!.Release(warp.Global, _gathering);
+        PendingArrivals -= count;
+        _cluster.Progress++;
+        CompleteIfReady();
+    }
+
+    public void ExpectBytes(Warp warp, long bytes)
+    {
+        LastExpectInstruction = warp.Current.Index;
+        PendingBytes += bytes;
+    }
+
+    /// <summary>Bytes of a copy that was issued in <paramref name="phase"/> have landed.</summary>
+    public void CompleteBytes(Warp issuer, Instruction instruction, long bytes, long phase)
+    {
+        PendingBytes -= bytes;
+        if (phase != Phase && issuer.Checks)
+            throw WrongBytes(issuer, instruction,
+                $"the phase completed before {bytes} bytes of this copy landed: expect_tx was too small");
+        _cluster.Progress++;
+        CompleteIfReady();
+    }
+
+    /// <summary>True when the phase with that parity has completed; the warp then sees what was published.</summary>
+    public bool Test(Warp warp, uint parity)
+    {
+        if ((Phase & 1) == (parity & 1)) return false;
+        if (_published != null) _cluster.Order!.Acquire(warp.Global, _published);
+        return true;
+    }
+
+    public FaultSignal WrongBytes(Warp warp, Instruction at, string what) => new(new EmulatorFault(
+        FaultKind.WrongExpectTx, $"mbarrier at 0x{Address:X}: {what}", _cluster.Launch.Kernel.Name,
+        _cluster.Launch.Kernel.Source.Module.FileName, at.Line, at.Source.FullName, warp.Block.GridIndex, warp.Index, -1,
+        LastExpectInstruction >= 0 ? _cluster.Launch.Kernel.Code[LastExpectInstruction].Line : 0));
+
+    private void CompleteIfReady()
+    {
+        if (PendingArrivals > 0 || PendingBytes != 0) return;
+        PendingArrivals = Count;
+        Phase++;
+        _cluster.Progress++;
+        if (_gathering == null) return;
+        _cluster.Order!.Join(_published, _gathering);
+        _published[Component] = Sequence++;
+        _cluster.Order.Clear(_gathering);
+    }
+}

@@ -1,0 +1,141 @@
+using System.Runtime.InteropServices;
+
+namespace CudaLora.Kernels.Emulator;
+
+/// <summary>
+/// Who wrote and who read each granule of a block's shared memory, and when: finds races, reads of what was never
+/// written, and missing proxy fences. A granule is the kernel's smallest access, so accesses cover whole granules.
+/// </summary>
+internal sealed unsafe class SharedShadow : IDisposable
+{
+    // Entry: clock 32 bits, component 12, lane 5, flag 1 (write: atomic, read: several lanes), instruction 14.
+    private const ulong Flag = 1 << 14;
+    private const int InstructionMask = (1 << 14) - 1;
+    private readonly Block _block;
+    private readonly HappensBefore _order;
+    private readonly int _shift;
+    private readonly int _columns;
+    private readonly ulong* _writes;
+    private readonly ulong* _reads;
+
+    public SharedShadow(Block block, EmulatedKernel kernel)
+    {
+        _block = block;
+        _order = block.Cluster.Order!;
+        _shift = int.Log2(kernel.SharedGranule);
+        _columns = _order.Warps * (kernel.UsesAsyncReads ? 2 : 1);
+        nuint granules = (nuint)((block.SharedBytes >> _shift) + 1);
+        _writes = (ulong*)NativeMemory.AllocZeroed(granules, 8);
+        _reads = (ulong*)NativeMemory.AllocZeroed(granules * (nuint)_columns, 8);
+    }
+
+    public void Read(Warp warp, int lane, uint offset, int bytes)
+    {
+        uint* seen = _order.Of(warp.Global);
+        ulong entry = Entry(seen[warp.Global], warp.Global, lane, warp);
+        uint last = (offset + (uint)bytes - 1) >> _shift;
+        for (uint g = offset >> _shift; g <= last; g++)
+        {
+            ulong write = _writes[g];
+            if (!Ordered(seen, warp.Global, lane, write)) throw Race(warp, lane, g, write, "read", "write");
+            if ((write >> 32) < _order.Base) throw Unwritten(warp, lane, g);
+            ref ulong mine = ref _reads[(g * (uint)_columns) + (uint)warp.Global];
+            mine = (mine >> 32) == (entry >> 32) && ((mine ^ entry) & (31 << 15)) != 0 ? entry | Flag : entry;
+        }
+    }
+
+    public void Write(Warp warp, int lane, uint offset, int bytes, bool atomic)
+    {
+        uint* seen = _order.Of(warp.Global);
+        ulong entry = Entry(seen[warp.Global], warp.Global, lane, warp) | (atomic ? Flag : 0);
+        uint last = (offset + (uint)bytes - 1) >> _shift;
+        for (uint g = offset >> _shift; g <= last; g++)
+        {
+            if (atomic && (_writes[g] >> 32) < _order.Base) throw Unwritten(warp, lane, g);
+            bool bothAtomic = atomic && (_writes[g] & Flag) != 0;
+            CheckBeforeWrite(warp, lane, seen, g, skipWrite: bothAtomic);
+            _writes[g] = entry;
+        }
+    }
+
+    /// <summary>A copy that will write here later: ordered like a write now, and seen only by who waits for it.</summary>
+    public void AsyncWrite(Warp warp, int lane, uint offset, int bytes, int component, uint sequence)
+    {
+        uint* seen = _order.Of(warp.Global);
+        ulong entry = Entry(sequence, component, lane, warp);
+        uint last = (offset + (uint)bytes - 1) >> _shift;
+        for (uint g = offset >> _shift; g <= last; g++)
+        {
+            CheckBeforeWrite(warp, lane, seen, g, skipWrite: false);
+            _writes[g] = entry;
+        }
+    }
+
+    /// <summary>An asynchronous read through the async proxy that goes on until its group is waited for.</summary>
+    public void AsyncRead(Warp warp, int lane, uint offset, int bytes, int component, uint sequence)
+    {
+        uint* seen = _order.Of(warp.Global);
+        ulong entry = Entry(sequence, component, lane, warp);
+        uint last = (offset + (uint)bytes - 1) >> _shift;
+        for (uint g = offset >> _shift; g <= last; g++)
+        {
+            ulong write = _writes[g];
+            if (!Ordered(seen, warp.Global, lane, write)) throw Race(warp, lane, g, write, "asynchronous read", "write");
+            if ((write >> 32) < _order.Base) throw Unwritten(warp, lane, g);
+            int writer = Component(write);
+            if (!_order.IsMBarrier(writer) && seen[_order.Width + writer] < (uint)(write >> 32))
+                throw warp.Fault(FaultKind.MissingProxyFence,
+                    $"shared memory at 0x{Address(g):X} was written by ordinary stores; fence.proxy.async must come between", lane,
+                    (int)(write & InstructionMask));
+            _reads[(g * (uint)_columns) + (uint)(_order.Warps + warp.Global)] = entry;
+        }
+    }
+
+    public void Dispose()
+    {
+        NativeMemory.Free(_writes);
+        NativeMemory.Free(_reads);
+    }
+
+    private static int Component(ulong entry) => (int)(entry >> 20) & 0xFFF;
+
+    private static ulong Entry(uint clock, int component, int lane, Warp warp) => ((ulong)clock << 32)
+        | ((ulong)(uint)component << 20) | ((ulong)(uint)Math.Max(lane, 0) << 15) | (uint)Math.Min(warp.Current.Index, InstructionMask);
+
+    private uint Address(uint granule) => Block.SharedBase + (granule << _shift);
+
+    private void CheckBeforeWrite(Warp warp, int lane, uint* seen, uint g, bool skipWrite)
+    {
+        ulong write = _writes[g];
+        if (!skipWrite && !Ordered(seen, warp.Global, lane, write)) throw Race(warp, lane, g, write, "write", "write");
+        ulong* reads = _reads + (g * (nuint)_columns);
+        for (int c = 0; c < _columns; c++)
+        {
+            if (!Ordered(seen, warp.Global, lane, reads[c], Flag)) throw Race(warp, lane, g, reads[c], "write", "read");
+        }
+    }
+
+    private bool Ordered(uint* seen, int warp, int lane, ulong entry, ulong severalLanes = 0)
+    {
+        uint clock = (uint)(entry >> 32);
+        if (clock < _order.Base) return true;
+        int component = Component(entry);
+        if (component != warp) return seen[component] >= clock;
+        return clock < seen[warp] || (((int)(entry >> 15) & 31) == lane && (entry & Flag & severalLanes) == 0);
+    }
+
+    private FaultSignal Unwritten(Warp warp, int lane, uint g) => warp.Fault(FaultKind.UninitialisedRead,
+        $"shared memory at 0x{Address(g):X} must be written before it is read", lane);
+
+    private FaultSignal Race(Warp warp, int lane, uint g, ulong entry, string access, string other)
+    {
+        int component = Component(entry), owner = HappensBefore.WarpOf(component, _order.Warps);
+        string how = component < _order.Warps
+            ? $"a {other} by warp {owner % _block.Warps.Length} lane {(int)(entry >> 15) & 31} with no barrier between"
+            : _order.IsMBarrier(component)
+                ? "an asynchronous copy whose mbarrier was not waited for"
+                : $"asynchronous work of warp {owner % _block.Warps.Length} that was not waited for";
+        return warp.Fault(FaultKind.SharedRace, $"{access} of shared memory at 0x{Address(g):X} races with {how}", lane,
+            (int)(entry & InstructionMask));
+    }
+}

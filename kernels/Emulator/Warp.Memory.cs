@@ -1,0 +1,191 @@
+using System.Numerics;
+
+namespace CudaLora.Kernels.Emulator;
+
+internal enum Access
+{
+    Read, Write, Atomic,
+}
+
+internal sealed unsafe partial class Warp
+{
+    private Allocation? _recent;
+
+    /// <summary>
+    /// Fills <see cref="Addresses"/> and <see cref="Pointers"/> for the lanes that run, after checking bounds,
+    /// alignment, what was written, and races; and counts the access.
+    /// </summary>
+    public void Resolve(Instruction i, int bytes, Access access) => Resolve(i.A, i.Offset, i.WideAddress, i.Space, bytes, access);
+
+    public void Resolve(int row, long offset, bool wide, Space space, int bytes, Access access)
+    {
+        uint shared = 0, local = 0, global = 0;
+        byte* regs = Regs;
+        for (uint m = Exec; m != 0; m &= m - 1)
+        {
+            int lane = BitOperations.TrailingZeroCount(m);
+            ulong address = (ulong)offset;
+            if (row >= 0) address += wide ? ((ulong*)(regs + row))[lane] : ((uint*)(regs + row))[lane];
+            if (space is Space.Shared or Space.SharedCluster or Space.Local && !wide) address = (uint)address;
+            if (space == Space.Generic)
+            {
+                uint bit = 1u << lane;
+                if (Windows.IsShared(address))
+                {
+                    address -= Windows.Shared;
+                    shared |= bit;
+                }
+                else if (Windows.IsLocal(address))
+                {
+                    address -= Windows.Local;
+                    local |= bit;
+                }
+                else
+                {
+                    global |= bit;
+                }
+            }
+            Addresses[lane] = address;
+        }
+        switch (space)
+        {
+            case Space.Global or Space.Const:
+                ResolveGlobal(Exec, bytes, access, counted: space == Space.Global);
+                break;
+            case Space.Shared:
+                ResolveShared(Exec, bytes, access, cluster: false);
+                break;
+            case Space.SharedCluster:
+                ResolveShared(Exec, bytes, access, cluster: true);
+                break;
+            case Space.Local:
+                ResolveLocal(Exec, bytes, access);
+                break;
+            default:
+                if (global != 0) ResolveGlobal(global, bytes, access, counted: true);
+                if (shared != 0) ResolveShared(shared, bytes, access, cluster: true);
+                if (local != 0) ResolveLocal(local, bytes, access);
+                break;
+        }
+    }
+
+    /// <summary>Host pointer to global memory that this warp accesses; checks as asked.</summary>
+    public byte* GlobalPointer(ulong address, int bytes, Access access, int lane)
+    {
+        Allocation? a = _recent;
+        if (a is null || !a.Holds(address, bytes))
+        {
+            a = Cluster.Launch.Emulator.Memory.Find(address);
+            if (a is null || !a.Holds(address, bytes)) throw OutOfBounds("global", address, bytes, lane, a);
+            _recent = a;
+        }
+        ulong at = address - a.Address;
+        if (a.Written != null)
+        {
+            byte* written = a.Written + at;
+            if (access == Access.Write) new Span<byte>(written, bytes).Fill(1);
+            else if (!AllWritten(written, bytes)) throw Unwritten("global", address, lane);
+        }
+        return a.Data + at;
+    }
+
+    private static bool AllWritten(byte* written, int bytes)
+    {
+        switch (bytes)
+        {
+            case 1: return *written == 1;
+            case 2: return *(ushort*)written == 0x0101;
+            case 4: return *(uint*)written == 0x01010101;
+            case 8: return *(ulong*)written == 0x0101010101010101;
+            default: return new ReadOnlySpan<byte>(written, bytes).IndexOf((byte)0) < 0;
+        }
+    }
+
+    private void ResolveGlobal(uint lanes, int bytes, Access access, bool counted)
+    {
+        for (uint m = lanes; m != 0; m &= m - 1)
+        {
+            int lane = BitOperations.TrailingZeroCount(m);
+            ulong address = Addresses[lane];
+            if ((address & (ulong)(bytes - 1)) != 0) throw Misaligned("global", address, bytes, lane);
+            Pointers[lane] = GlobalPointer(address, bytes, access, lane);
+        }
+        if (!counted) return;
+        ref Counters c = ref CurrentCounters;
+        long total = (long)BitOperations.PopCount(lanes) * bytes;
+        if (access == Access.Read) c.GlobalReadBytes += total;
+        else c.GlobalWriteBytes += total;
+        c.GlobalSectors += AccessCounting.Sectors(Addresses, lanes, bytes);
+    }
+
+    private void ResolveShared(uint lanes, int bytes, Access access, bool cluster)
+    {
+        bool checks = _checks;
+        for (uint m = lanes; m != 0; m &= m - 1)
+        {
+            int lane = BitOperations.TrailingZeroCount(m);
+            ulong address = Addresses[lane];
+            if ((address & (ulong)(bytes - 1)) != 0) throw Misaligned("shared", address, bytes, lane);
+            Block block = cluster ? Owner(ref address, lane) : Block;
+            ulong offset = address - Block.SharedBase;
+            if (offset >= (ulong)block.SharedBytes || offset + (ulong)bytes > (ulong)block.SharedBytes)
+                throw OutOfBounds("shared", address, bytes, lane, null, block);
+            Pointers[lane] = block.Shared + offset;
+            if (!checks) continue;
+            if (address >= block.MBarrierLow && address <= block.MBarrierHigh && block.MBarriers.ContainsKey((uint)address & ~7u))
+                throw Fault(FaultKind.MbarrierMisuse, $"an mbarrier lives at 0x{address & ~7u:X}; ordinary accesses may not touch it", lane);
+            if (access == Access.Read) block.Shadow!.Read(this, lane, (uint)offset, bytes);
+            else block.Shadow!.Write(this, lane, (uint)offset, bytes, access == Access.Atomic);
+        }
+        ref Counters c = ref CurrentCounters;
+        c.SharedAccesses++;
+        c.BankConflicts += AccessCounting.ExtraWavefronts(Addresses, lanes, bytes);
+    }
+
+    /// <summary>The block of the cluster that an address of the cluster window names; leaves the address inside it.</summary>
+    public Block Owner(ref ulong address, int lane)
+    {
+        ulong rank = address >> 24;
+        if (rank == 0) return Block;
+        if (rank > (ulong)Cluster.Blocks.Length)
+            throw Fault(FaultKind.OutOfBounds, $"the cluster has {Cluster.Blocks.Length} blocks, but shared address 0x{address:X} names block {rank - 1}", lane);
+        Block owner = Cluster.Blocks[rank - 1];
+        address &= 0xFFFFFF;
+        if (owner != Block && Array.TrueForAll(owner.Warps, w => w.State == WarpState.Done))
+            throw Fault(FaultKind.EarlyExit, $"block {owner.Rank} of the cluster must still run while its shared memory is used", lane);
+        return owner;
+    }
+
+    private void ResolveLocal(uint lanes, int bytes, Access access)
+    {
+        int size = _kernel.LocalBytes;
+        for (uint m = lanes; m != 0; m &= m - 1)
+        {
+            int lane = BitOperations.TrailingZeroCount(m);
+            ulong address = Addresses[lane];
+            if ((address & (ulong)(bytes - 1)) != 0) throw Misaligned("local", address, bytes, lane);
+            if (address > (ulong)size || address + (ulong)bytes > (ulong)size) throw OutOfBounds("local", address, bytes, lane, null);
+            long at = ((long)lane * size) + (long)address;
+            Pointers[lane] = Local + at;
+            if (LocalWritten == null) continue;
+            if (access == Access.Write) new Span<byte>(LocalWritten + at, bytes).Fill(1);
+            else if (!AllWritten(LocalWritten + at, bytes)) throw Unwritten("local", address, lane);
+        }
+    }
+
+    private FaultSignal Unwritten(string space, ulong address, int lane) =>
+        Fault(FaultKind.UninitialisedRead, $"{space} memory at 0x{address:X} must be written before it is read", lane);
+
+    public FaultSignal Misaligned(string space, ulong address, int bytes, int lane) =>
+        Fault(FaultKind.Misaligned, $"a {bytes}-byte {space} access needs an address that is a multiple of {bytes}, but got 0x{address:X}", lane);
+
+    public FaultSignal OutOfBounds(string space, ulong address, int bytes, int lane, Allocation? near, Block? block = null)
+    {
+        string where = block is not null
+            ? $"shared memory is 0x{Block.SharedBase:X}..0x{Block.SharedBase + (uint)block.SharedBytes:X}"
+            : space == "local" ? $"a thread has {_kernel.LocalBytes} bytes"
+            : near is null ? "no live allocation there"
+            : $"the allocation at 0x{near.Address:X} has {near.Size} bytes";
+        return Fault(FaultKind.OutOfBounds, $"{bytes} bytes at {space} address 0x{address:X}: {where}", lane);
+    }
+}
