@@ -31,7 +31,7 @@ internal sealed unsafe class Block : IDisposable
     /// <summary>Rank in the cluster.</summary>
     public int Rank { get; }
 
-    public Dim3 GridIndex { get; private set; }
+    public Extent GridIndex { get; private set; }
 
     public byte* Shared { get; }
 
@@ -60,7 +60,7 @@ internal sealed unsafe class Block : IDisposable
         MBarrierHigh = Math.Max(MBarrierHigh, address + 7);
     }
 
-    public void Start(Dim3 gridIndex)
+    public void Start(Extent gridIndex)
     {
         GridIndex = gridIndex;
         MBarriers.Clear();

@@ -46,12 +46,12 @@ internal sealed unsafe class Cluster : IDisposable
     public long Progress { get; set; }
 
     /// <summary>Index of the cluster's first block in each dimension, in clusters.</summary>
-    public Dim3 Index { get; private set; }
+    public Extent Index { get; private set; }
 
     public void Start(long linear)
     {
-        Dim3 shape = Launch.ClusterShape, grid = Launch.Grid;
-        var clusters = new Dim3(grid.X / shape.X, grid.Y / shape.Y, grid.Z / shape.Z);
+        Extent shape = Launch.ClusterShape, grid = Launch.Grid;
+        var clusters = new Extent(grid.X / shape.X, grid.Y / shape.Y, grid.Z / shape.Z);
         Index = clusters.At(linear);
         _random = (Launch.Options.Seed * 0x9E3779B97F4A7C15) ^ ((ulong)linear * 0xD1B54A32D192ED03) ^ 0x2545F4914F6CDD1D;
         Pending.Clear();
@@ -61,8 +61,8 @@ internal sealed unsafe class Cluster : IDisposable
         _live = _warps.Length;
         foreach (Block block in Blocks)
         {
-            Dim3 inside = shape.At(block.Rank);
-            block.Start(new Dim3((Index.X * shape.X) + inside.X, (Index.Y * shape.Y) + inside.Y, (Index.Z * shape.Z) + inside.Z));
+            Extent inside = shape.At(block.Rank);
+            block.Start(new Extent((Index.X * shape.X) + inside.X, (Index.Y * shape.Y) + inside.Y, (Index.Z * shape.Z) + inside.Z));
         }
     }
 

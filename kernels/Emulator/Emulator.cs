@@ -1,3 +1,4 @@
+using CudaLora.Kernels.Driver;
 using CudaLora.Kernels.Ptx;
 
 namespace CudaLora.Kernels.Emulator;
@@ -90,14 +91,16 @@ public sealed class Emulator : IDisposable
         ReadOnlySpan<byte> packedParams, Dim3? cluster = null, Trace? trace = null)
     {
         EmulatedKernel kernel = module.Kernel(entry);
-        Dim3 clusterShape = LaunchChecks.Check(module, kernel, grid, block, dynamicShared, packedParams.Length, cluster);
+        (Extent gridShape, Extent blockShape) = (Extent.From(grid), Extent.From(block));
+        Extent? given = cluster is { } asked ? Extent.From(asked) : null;
+        Extent clusterShape = LaunchChecks.Check(module, kernel, gridShape, blockShape, dynamicShared, packedParams.Length, given);
         lock (_launching)
         {
             ulong parameters = Memory.Allocate(Math.Max(packedParams.Length, 1));
             try
             {
                 Memory.Write(parameters, packedParams);
-                var launch = new Launch(this, kernel, grid, block, clusterShape, dynamicShared,
+                var launch = new Launch(this, kernel, gridShape, blockShape, clusterShape, dynamicShared,
                     parameters, packedParams.ToArray())
                 {
                     Trace = trace,

@@ -1,3 +1,5 @@
+using CudaLora.Kernels.Driver;
+
 namespace CudaLora.Kernels.Emulator;
 
 /// <summary>What a kernel did wrong.</summary>

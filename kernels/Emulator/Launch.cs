@@ -1,7 +1,7 @@
 namespace CudaLora.Kernels.Emulator;
 
 /// <summary>One launch: hands clusters to workers, gathers counters and the first fault.</summary>
-internal sealed class Launch(Emulator emulator, EmulatedKernel kernel, Dim3 grid, Dim3 block, Dim3 cluster,
+internal sealed class Launch(Emulator emulator, EmulatedKernel kernel, Extent grid, Extent block, Extent cluster,
     int dynamicShared, ulong parameterAddress, byte[] parameters)
 {
     private const int MaxResidentPerWorker = 256;
@@ -15,11 +15,11 @@ internal sealed class Launch(Emulator emulator, EmulatedKernel kernel, Dim3 grid
 
     public EmulatedKernel Kernel { get; } = kernel;
 
-    public Dim3 Grid { get; } = grid;
+    public Extent Grid { get; } = grid;
 
-    public Dim3 Block { get; } = block;
+    public Extent Block { get; } = block;
 
-    public Dim3 ClusterShape { get; } = cluster;
+    public Extent ClusterShape { get; } = cluster;
 
     public int DynamicShared { get; } = dynamicShared;
 

@@ -5,8 +5,8 @@ namespace CudaLora.Kernels.Emulator;
 /// <summary>Refuses launches that no device would take.</summary>
 internal static class LaunchChecks
 {
-    public static Dim3 Check(EmulatedModule module, EmulatedKernel kernel, Dim3 grid, Dim3 block, int dynamicShared,
-        int parameterBytes, Dim3? cluster)
+    public static Extent Check(EmulatedModule module, EmulatedKernel kernel, Extent grid, Extent block, int dynamicShared,
+        int parameterBytes, Extent? cluster)
     {
         PtxEntry entry = kernel.Source;
         string op = $"launch {entry.Name}";
@@ -17,7 +17,7 @@ internal static class LaunchChecks
             throw new EmulatorException($"[{op}] a block must have 1..1024 threads (z at most 64), but got {block}");
         if (entry.MaxThreads > 0 && block.Count > entry.MaxThreads)
             throw new EmulatorException($"[{op}] a block must have at most .maxntid {entry.MaxThreads} threads, but got {block}");
-        if (entry.RequiredThreads is { } need && block != new Dim3(need.X, need.Y, need.Z))
+        if (entry.RequiredThreads is { } need && block != new Extent(need.X, need.Y, need.Z))
             throw new EmulatorException($"[{op}] the block must be .reqntid {need}, but got {block}");
         int shared = kernel.StaticSharedBytes + dynamicShared;
         if (dynamicShared < 0 || shared > Emulator.MaxSharedBytes)
@@ -26,7 +26,7 @@ internal static class LaunchChecks
         if (parameterBytes != entry.ParameterBytes)
             throw new EmulatorException(
                 $"[{op}] the packed parameters must have {entry.ParameterBytes} bytes, but got {parameterBytes}");
-        Dim3 shape = entry.RequiredCluster is { } own ? new Dim3(own.X, own.Y, own.Z) : cluster ?? new Dim3(1);
+        Extent shape = entry.RequiredCluster is { } own ? new Extent(own.X, own.Y, own.Z) : cluster ?? new Extent(1);
         if (cluster is { } given && given != shape)
             throw new EmulatorException($"[{op}] the cluster must be .reqnctapercluster {shape}, but got {given}");
         if (shape.X < 1 || shape.Y < 1 || shape.Z < 1 || shape.Count > 16)

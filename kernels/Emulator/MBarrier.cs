@@ -84,7 +84,7 @@ internal sealed unsafe class MBarrier
 
     public FaultSignal WrongBytes(Warp warp, Instruction at, string what) => new(new EmulatorFault(
         FaultKind.WrongExpectTx, $"mbarrier at 0x{Address:X}: {what}", _cluster.Launch.Kernel.Name,
-        _cluster.Launch.Kernel.Source.Module.FileName, at.Line, at.Source.FullName, warp.Block.GridIndex, warp.Index, -1,
+        _cluster.Launch.Kernel.Source.Module.FileName, at.Line, at.Source.FullName, warp.Block.GridIndex.ToDim3(), warp.Index, -1,
         LastExpectInstruction >= 0 ? _cluster.Launch.Kernel.Code[LastExpectInstruction].Line : 0));
 
     private void CompleteIfReady()

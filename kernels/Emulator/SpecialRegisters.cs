@@ -63,15 +63,15 @@ internal static unsafe class SpecialRegisters
         int dot = name.IndexOf('.', StringComparison.Ordinal);
         if (dot > 0)
         {
-            Dim3 shape = launch.ClusterShape, grid = launch.Grid;
-            Dim3 vector = name[..dot] switch
+            Extent shape = launch.ClusterShape, grid = launch.Grid;
+            Extent vector = name[..dot] switch
             {
                 "%tid" => launch.Block.At((warp.Index * 32) + lane),
                 "%ntid" => launch.Block,
                 "%ctaid" => block.GridIndex,
                 "%nctaid" => grid,
                 "%clusterid" => cluster.Index,
-                "%nclusterid" => new Dim3(grid.X / shape.X, grid.Y / shape.Y, grid.Z / shape.Z),
+                "%nclusterid" => new Extent(grid.X / shape.X, grid.Y / shape.Y, grid.Z / shape.Z),
                 "%cluster_ctaid" => shape.At(block.Rank),
                 _ => shape,
             };

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text;
+using CudaLora.Kernels.Driver;
 using CudaLora.Kernels.Ptx;
 
 namespace CudaLora.Kernels.Emulator;
@@ -14,7 +15,7 @@ namespace CudaLora.Kernels.Emulator;
 /// <param name="sink">Gets one step at a time, in order.</param>
 public sealed class Trace(Dim3 block, int warp, int lane, Action<TraceStep> sink)
 {
-    internal bool Matches(Warp candidate) => candidate.Index == warp && candidate.Block.GridIndex == block;
+    internal bool Matches(Warp candidate) => candidate.Index == warp && candidate.Block.GridIndex.ToDim3() == block;
 
     internal unsafe void After(Warp at, Instruction i)
     {

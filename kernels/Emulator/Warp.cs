@@ -164,5 +164,5 @@ internal sealed unsafe partial class Warp : IDisposable
 
     public FaultSignal Fault(FaultKind kind, string message, int lane = -1, int other = -1) => new(new EmulatorFault(
         kind, message, _kernel.Name, _kernel.Source.Module.FileName, Current.Line, Current.Source.FullName,
-        Block.GridIndex, Index, lane, other >= 0 ? _kernel.Code[other].Line : 0));
+        Block.GridIndex.ToDim3(), Index, lane, other >= 0 ? _kernel.Code[other].Line : 0));
 }
