@@ -16,13 +16,13 @@ public static partial class TensorOps
 
     /// <summary>Mean over one axis, which disappears; <c>^1</c> is the last.</summary>
     public static Tensor Mean(this Tensor x, Index axis) =>
-        Reduced("mean", x, axis.GetOffset(x.Shape.Rank), 1f / x.Shape[axis]);
+        Reduced("mean", x, axis.GetOffset(x.Shape.Rank), null);
 
-    private static Tensor Reduced(string name, Tensor x, int axis, float scale)
+    private static Tensor Reduced(string name, Tensor x, int axis, float? scale)
     {
         Tensor.RequireF32(name, x);
         var split = AxisSplit.Of(name, x, axis);
-        return new SumOp(name, x, split, scale).Run(split.Reduced(x.Shape));
+        return new SumOp(name, x, split, scale ?? 1f / split.Extent).Run(split.Reduced(x.Shape));
     }
 }
 

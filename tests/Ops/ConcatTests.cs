@@ -1,0 +1,42 @@
+using CudaLora.Engine;
+
+namespace CudaLora.Tests.Ops;
+
+public class ConcatTests
+{
+    [Fact]
+    public void Output_JoinsAndSlicesTakeApart()
+    {
+        using var scope = TensorScope.Begin();
+        Tensor a = OpCheck.Leaf(1, 2, 2, 3), b = OpCheck.Leaf(2, 2, 4, 3), c = OpCheck.Leaf(3, 2, 1, 3);
+        var y = TensorOps.Concat(1, a, b, c);
+        Assert.Equal(Shape.Of(2, 7, 3), y.Shape);
+        Assert.Equal(a.ToArray(), y.Slice(1, 0, 2).ToArray());
+        Assert.Equal(b.ToArray(), y.Slice(1, 2, 4).ToArray());
+        Assert.Equal(c.ToArray(), y.Slice(1, 6, 1).ToArray());
+        // Element (1, 2, 0) of y is element (1, 0, 0) of b.
+        Assert.Equal(b.ToArray()[12], y.ToArray()[27]);
+    }
+
+    [Fact]
+    public void Gradient_MatchesDifferences()
+    {
+        using var scope = TensorScope.Begin();
+        Tensor a = OpCheck.Leaf(1, 2, 2, 3), b = OpCheck.Leaf(2, 2, 4, 3);
+        GradientCheck.Run(() => TensorOps.Concat(^2, a, b, a), a, b);
+        OpCheck.SecondUseAccumulates(() => TensorOps.Concat(1, a, b), a, b);
+    }
+
+    [Fact]
+    public void FrozenInputs_GetNoWork()
+    {
+        using var scope = TensorScope.Begin();
+        Tensor a = OpCheck.Leaf(1, 2, 3), b = OpCheck.Leaf(2, 2, 3);
+        OpCheck.FrozenInputsGetNoWork(() => TensorOps.Concat(0, a, b), a, b);
+    }
+
+    [Fact]
+    public void WrongShapes_AreNamed() => OpCheck.Refused(
+        "[concat] shapes must match except along axis 0, but got (2, 3) and (2, 4)",
+        () => TensorOps.Concat(0, Tensor.Zeros(Shape.Of(2, 3)), Tensor.Zeros(Shape.Of(2, 4))));
+}

@@ -1,0 +1,40 @@
+using CudaLora.Engine;
+
+namespace CudaLora.Tests.Ops;
+
+public class MulTests
+{
+    [Fact]
+    public void Output_MatchesDoublePrecision()
+    {
+        using var scope = TensorScope.Begin();
+        Tensor a = OpCheck.Leaf(1, 2, 3), b = OpCheck.Leaf(2, 3);
+        float[] p = a.ToArray(), q = b.ToArray();
+        OpCheck.Values(a.Mul(b), Shape.Of(2, 3), i => (double)p[i] * q[i % 3]);
+        OpCheck.Values(b.Mul(b), Shape.Of(3), i => (double)q[i] * q[i]);
+    }
+
+    [Fact]
+    public void Gradient_MatchesDifferences()
+    {
+        using var scope = TensorScope.Begin();
+        Tensor a = OpCheck.Leaf(1, 5, 1), b = OpCheck.Leaf(3, 2, 1, 4);
+        GradientCheck.Run(() => a.Mul(b), a, b);
+        OpCheck.SecondUseAccumulates(() => a.Mul(b), a, b);
+        Tensor same = OpCheck.Leaf(4, 2, 1, 4);
+        GradientCheck.Run(() => same.Mul(b), same, b);
+    }
+
+    [Fact]
+    public void FrozenInputs_GetNoWork()
+    {
+        using var scope = TensorScope.Begin();
+        Tensor a = OpCheck.Leaf(1, 5, 1), b = OpCheck.Leaf(3, 2, 1, 4);
+        OpCheck.FrozenInputsGetNoWork(() => a.Mul(b), a, b);
+    }
+
+    [Fact]
+    public void WrongShapes_AreNamed() => OpCheck.Refused(
+        "[mul] dimensions must be equal or 1, but got 3 and 4 (a (2, 3), b (4))",
+        () => Tensor.Zeros(Shape.Of(2, 3)).Mul(Tensor.Zeros(Shape.Of(4))));
+}
