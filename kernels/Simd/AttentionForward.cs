@@ -9,7 +9,7 @@ internal unsafe struct AttentionForwardBody<TLanes, TVec> : IParallelBody
     where TVec : struct
 {
     private const int QueryTile = 48;
-    private const int KeyBlock = 64;
+    private const int KeyBlock = 128;
 
     public AttentionShape Shape;
     public float* Q;

@@ -2,7 +2,9 @@ using System.Runtime.CompilerServices;
 
 namespace CudaLora.Kernels.Simd;
 
-/// <summary>The row work of attention. Row lengths are multiples of the vector width, except in Dot and Combine.</summary>
+/// <summary>
+/// The row work of attention. Row lengths are multiples of the vector width, except in Dot and Combine.
+/// </summary>
 internal static unsafe class AttentionRows<TLanes, TVec>
     where TLanes : struct, ILanes<TVec>
     where TVec : struct

@@ -91,7 +91,8 @@ public unsafe struct AttentionShape
                     $"[attention] queries with segments must lie among the keys, but got start {QueryStarts[b]} " +
                     $"in sequence {b} ({Sizes()})");
         if (Segments != null && QueryStarts == null && QueryLength > KeyLength)
-            throw new ArgumentException($"[attention] queries with segments must lie among the keys, but got {Sizes()}");
+            throw new ArgumentException(
+                $"[attention] queries with segments must lie among the keys, but got {Sizes()}");
     }
 
     private readonly string Sizes()

@@ -27,7 +27,9 @@ public static unsafe class Gemm
             SimdSupport.Best, true,
             Product(transA, transB, m, n, k, alpha, a, lda, new Bf16Source(b, ldb), beta, c, ldc), ldb);
 
-    /// <summary>The product on the calling thread alone, for use inside an item of a parallel loop. Same bits.</summary>
+    /// <summary>
+    /// The product on the calling thread alone, for use inside an item of a parallel loop. Same bits.
+    /// </summary>
     public static void RunSerial(
         bool transA, bool transB, int m, int n, int k, float alpha, float* a, int lda, float* b, int ldb,
         float beta, float* c, int ldc)
@@ -85,7 +87,8 @@ public static unsafe class Gemm
             return;
         if (batch > 1 && Math.Abs(strideC) < ((long)(p.M - 1) * p.Ldc) + p.N)
             throw new ArgumentException(
-                $"[gemm] matrices of C must not overlap, but got batch stride {strideC} (c ({p.M}, {p.N}), ldc {p.Ldc})");
+                $"[gemm] matrices of C must not overlap, but got batch stride {strideC} " +
+                $"(c ({p.M}, {p.N}), ldc {p.Ldc})");
 
         // One B for all, and rows of A and C that go on from matrix to matrix: a single taller product.
         if (strideB == 0 && !p.TransA && strideA == p.M * (long)p.Lda && strideC == p.M * (long)p.Ldc

@@ -66,12 +66,13 @@ internal unsafe struct TransposeBody : IParallelBody
     public nint Lda;
     public int M;
     public int K;
+    public int Depth;
     public float* Target;
 
     public readonly void Execute(int item)
     {
-        int k0 = item * GemmPlan.Depth;
-        int depth = Math.Min(GemmPlan.Depth, K - k0);
+        int k0 = item * Depth;
+        int depth = Math.Min(Depth, K - k0);
         Packing.Transpose(A + (k0 * Lda), Lda, Target + ((nint)k0 * M), depth, depth, M);
     }
 }
@@ -107,13 +108,15 @@ internal unsafe struct TallBody<TLanes, TVec, TSource> : IParallelBody
             nint lda = p.Lda;
             if (p.TransA || CopyA)
             {
-                float* local = Scratch.Floats(ScratchSlot.LocalA, (nint)rows * depth);
+                // A cache line beside the power of two, so that rows do not fight for the same cache sets.
+                nint stride = depth + 16;
+                float* local = Scratch.Floats(ScratchSlot.LocalA, rows * stride);
                 if (p.TransA)
-                    Packing.Transpose(a, lda, local, depth, depth, rows);
+                    Packing.Transpose(a, lda, local, stride, depth, rows);
                 else
-                    Packing.Copy(a, lda, local, depth, rows, depth);
+                    Packing.Copy(a, lda, local, stride, rows, depth);
                 a = local;
-                lda = depth;
+                lda = stride;
             }
             float* panels = Panels + ((nint)k0 * PaddedColumns) + ((nint)first * depth);
             float beta = k0 == 0 ? p.Beta : 1;
@@ -133,6 +136,7 @@ internal unsafe struct WideBody<TLanes, TVec, TSource> : IParallelBody
     /// <summary>A in blocks (M, depth), or null when A itself can be read by rows.</summary>
     public float* BlockedA;
     public int BlockColumns;
+    public int Depth;
     public bool TransposeC;
 
     public readonly void Execute(int item)
@@ -140,7 +144,7 @@ internal unsafe struct WideBody<TLanes, TVec, TSource> : IParallelBody
         GemmProduct<TSource> p = Product;
         int n0 = item * BlockColumns;
         int cols = Math.Min(BlockColumns, p.N - n0);
-        float* panels = Scratch.Floats(ScratchSlot.LocalB, (nint)BlockColumns * GemmPlan.Depth);
+        float* panels = Scratch.Floats(ScratchSlot.LocalB, (nint)BlockColumns * Depth);
         float* c = p.C + n0;
         nint ldc = p.Ldc;
         float alpha = p.Alpha;
@@ -150,9 +154,9 @@ internal unsafe struct WideBody<TLanes, TVec, TSource> : IParallelBody
             ldc = BlockColumns;
             alpha = 1;
         }
-        for (int k0 = 0; k0 < p.K; k0 += GemmPlan.Depth)
+        for (int k0 = 0; k0 < p.K; k0 += Depth)
         {
-            int depth = Math.Min(GemmPlan.Depth, p.K - k0);
+            int depth = Math.Min(Depth, p.K - k0);
             PackBody<TLanes, TVec, TSource>.Block(p.B, p.TransB, k0, depth, n0, cols, panels);
             float* a = BlockedA != null ? BlockedA + ((nint)k0 * p.M) : p.A + k0;
             nint lda = BlockedA != null ? depth : p.Lda;
@@ -166,80 +170,6 @@ internal unsafe struct WideBody<TLanes, TVec, TSource> : IParallelBody
             float* to = p.C + ((n0 + j) * p.Ldc);
             for (int i = 0; i < p.M; i++)
                 to[i] = (p.Alpha * c[(i * ldc) + j]) + (p.Beta == 0 ? 0 : p.Beta * to[i]);
-        }
-    }
-}
-
-/// <summary>Few columns, or few rows of decode: both operands run along k and nothing is packed.</summary>
-internal unsafe struct DotBody<TLanes, TVec, TSource> : IParallelBody
-    where TLanes : struct, ILanes<TVec>
-    where TVec : struct
-    where TSource : struct, IPanelSource<TSource>
-{
-    private const int Depth = 512;
-
-    /// <summary>TransA is false and TransB true.</summary>
-    public GemmProduct<TSource> Product;
-    public int BlockRows;
-    public int BlockColumns;
-
-    public readonly void Execute(int item)
-    {
-        int blocks = (Product.N + BlockColumns - 1) / BlockColumns;
-        int m0 = item / blocks * BlockRows;
-        int n0 = item % blocks * BlockColumns;
-        int rows = Math.Min(BlockRows, Product.M - m0);
-        int cols = Math.Min(BlockColumns, Product.N - n0);
-        for (int k0 = 0; k0 < Product.K; k0 += Depth)
-        {
-            if (cols <= 8 && Product.B.Direct != null)
-                Narrow(m0, rows, n0, cols, k0);
-            else
-                Short(m0, rows, n0, cols, k0);
-        }
-    }
-
-    // The rows of A are the stream: each is read once and meets all columns.
-    private readonly void Narrow(int m0, int rows, int n0, int cols, int k0)
-    {
-        GemmProduct<TSource> p = Product;
-        int depth = Math.Min(Depth, p.K - k0);
-        float beta = k0 == 0 ? p.Beta : 1;
-        nint ldb = p.B.Stride;
-        float* b = p.B.Direct + (n0 * ldb) + k0;
-        for (int i = 0; i < rows; i += 3)
-        {
-            float* a = p.A + ((m0 + i) * p.Lda) + k0;
-            float* c = p.C + ((m0 + i) * p.Ldc) + n0;
-            for (int j = 0; j < cols; j += 4)
-                GemmTiles<TLanes, TVec>.Dot(
-                    Math.Min(3, rows - i), Math.Min(4, cols - j), depth, a, p.Lda, b + (j * ldb), ldb,
-                    p.Alpha, beta, c + j, p.Ldc);
-        }
-    }
-
-    // The rows of stored B are the stream.
-    private readonly void Short(int m0, int rows, int n0, int cols, int k0)
-    {
-        GemmProduct<TSource> p = Product;
-        int depth = Math.Min(Depth, p.K - k0);
-        float beta = k0 == 0 ? p.Beta : 1;
-        for (int j = 0; j < cols; j += 4)
-        {
-            int width = Math.Min(4, cols - j);
-            nint ldb = p.B.Stride;
-            float* b = p.B.Direct + ((n0 + j) * ldb) + k0;
-            if (p.B.Direct == null)
-            {
-                ldb = Depth;
-                b = Scratch.Floats(ScratchSlot.Decode, 4 * Depth);
-                for (int i = 0; i < width; i++)
-                    p.B.Decode(n0 + j + i, k0, depth, b + (i * Depth));
-            }
-            for (int i = 0; i < rows; i += 3)
-                GemmTiles<TLanes, TVec>.Dot(
-                    Math.Min(3, rows - i), width, depth, p.A + ((m0 + i) * p.Lda) + k0, p.Lda, b, ldb,
-                    p.Alpha, beta, p.C + ((m0 + i) * p.Ldc) + n0 + j, p.Ldc);
         }
     }
 }

@@ -15,6 +15,15 @@ internal static class GemmPlan
     /// <summary>Below this a fork costs more than it gains.</summary>
     public const long ForkFlops = 400_000;
 
+    /// <summary>Columns of a block of few rows: at least a run worth fetching, at most this many.</summary>
+    public const int RunColumns = 64;
+
+    /// <summary>Most columns of a block of few rows.</summary>
+    public const int MaxColumns = 512;
+
+    /// <summary>Packed floats of such a block, a share of the second-level cache.</summary>
+    public const int WideFloats = 1 << 15;
+
     /// <summary>Packed floats of B at a time, a share of the last-level cache.</summary>
     public const int PackedFloats = 2 << 20;
 
@@ -36,13 +45,19 @@ internal static unsafe class GemmPlan<TLanes, TVec, TSource>
     // Where both operands run along k, the dot tile beats a transposing pack up to this many rows.
     private const int DotRows = 32;
     private const int DotColumns = 8;
+
+    // Up to this depth a panel of one vector stays in the first-level cache, and the sums across lanes at the end of a
+    // dot tile would weigh too much.
+    private const int NarrowDepth = 512;
     private const int SwapColumns = 64;
 
     public static void Run(GemmProduct<TSource> p, bool parallel)
     {
         parallel &= p.Flops >= GemmPlan.ForkFlops;
-        if (!p.TransA && p.N <= DotColumns)
+        if (!p.TransA && p.N <= TLanes.Width && p.K <= NarrowDepth && p.M >= TLanes.TileRows)
             Narrow(p, parallel);
+        else if (!p.TransA && p.N <= DotColumns)
+            Dot(p, parallel);
         else if (p.TransB && p.M <= DotRows)
             Short(p, parallel);
         else if (p.TransA && p.N <= SwapColumns && p.M > 2 * p.N && p.B.Direct != null)
@@ -66,6 +81,23 @@ internal static unsafe class GemmPlan<TLanes, TVec, TSource>
     }
 
     private static void Narrow(GemmProduct<TSource> p, bool parallel)
+    {
+        int width = TLanes.Width;
+        float* panel = Scratch.Floats(ScratchSlot.Shared, 2 * (nint)width * p.K);
+        PackBody<TLanes, TVec, TSource>.Block(p.B, p.TransB, 0, p.K, 0, p.N, panel);
+        // The panel is packed two vectors wide; the first is kept.
+        for (int row = 1; row < p.K; row++)
+            for (int i = 0; i < width; i++)
+                panel[(row * width) + i] = panel[(2 * row * width) + i];
+        var body = new NarrowBody<TLanes, TVec>
+        {
+            Product = p.WithSource(new F32Source(panel, width)),
+            BlockRows = GemmPlan.Block(p.M, 12, GemmPlan.MaxRows),
+        };
+        Fork(ref body, GemmPlan.Ceil(p.M, body.BlockRows), parallel);
+    }
+
+    private static void Dot(GemmProduct<TSource> p, bool parallel)
     {
         GemmProduct<F32Source> dot;
         if (p.B.Direct != null && p.TransB)
@@ -153,17 +185,23 @@ internal static unsafe class GemmPlan<TLanes, TVec, TSource>
     private static void Wide(GemmProduct<TSource> p, bool parallel, bool transposeC)
     {
         int width = GemmTiles<TLanes, TVec>.PanelWidth;
+        // Wide and shallow blocks where B is packed by rows: long runs per page of B cost fewer address translations.
+        int columns = p.TransB
+            ? GemmPlan.Block(p.N, width, 8 * width)
+            : GemmPlan.Block(p.N, GemmPlan.RunColumns, GemmPlan.MaxColumns);
         var body = new WideBody<TLanes, TVec, TSource>
         {
             Product = p,
-            BlockColumns = GemmPlan.Block(p.N, width, 8 * width),
+            BlockColumns = columns,
+            Depth = Math.Min(GemmPlan.Depth, GemmPlan.WideFloats / columns),
             TransposeC = transposeC,
         };
         if (p.TransA)
         {
             body.BlockedA = Scratch.Floats(ScratchSlot.Shared, (nint)p.M * p.K);
-            var transpose = new TransposeBody { A = p.A, Lda = p.Lda, M = p.M, K = p.K, Target = body.BlockedA };
-            Fork(ref transpose, GemmPlan.Ceil(p.K, GemmPlan.Depth), parallel && (long)p.M * p.K > 1 << 15);
+            var transpose = new TransposeBody { A = p.A, Lda = p.Lda, M = p.M, K = p.K, Depth = body.Depth };
+            transpose.Target = body.BlockedA;
+            Fork(ref transpose, GemmPlan.Ceil(p.K, body.Depth), parallel && (long)p.M * p.K > 1 << 15);
         }
         Fork(ref body, GemmPlan.Ceil(p.N, body.BlockColumns), parallel);
     }

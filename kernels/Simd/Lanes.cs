@@ -30,7 +30,9 @@ public static class SimdSupport
         : SimdPath.Scalar;
 }
 
-/// <summary>A vector of floats, so that one kernel text serves every width. Loads and stores need no alignment.</summary>
+/// <summary>
+/// A vector of floats, so that one kernel text serves every width. Loads and stores need no alignment.
+/// </summary>
 internal unsafe interface ILanes<TVec>
     where TVec : struct
 {

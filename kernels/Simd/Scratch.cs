@@ -38,7 +38,9 @@ internal sealed unsafe class Scratch
             NativeMemory.AlignedFree(block);
     }
 
-    /// <summary>At least <paramref name="count"/> floats, contents undefined, valid until the slot's next use.</summary>
+    /// <summary>
+    /// At least <paramref name="count"/> floats, contents undefined, valid until the slot's next use.
+    /// </summary>
     public static float* Floats(ScratchSlot slot, nint count)
     {
         Scratch scratch = t_current ??= new Scratch();

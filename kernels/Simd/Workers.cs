@@ -4,7 +4,9 @@ using System.Runtime.ExceptionServices;
 
 namespace CudaLora.Kernels.Simd;
 
-/// <summary>A loop body that <see cref="Workers"/> spreads over threads. Items must be independent units of work.</summary>
+/// <summary>
+/// A loop body that <see cref="Workers"/> spreads over threads. Items must be independent units of work.
+/// </summary>
 public interface IParallelBody
 {
     /// <summary>Computes item <paramref name="item"/>, 0 to items - 1. Called once per item, on any thread.</summary>

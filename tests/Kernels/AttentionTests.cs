@@ -23,6 +23,13 @@ public sealed unsafe class AttentionTests
             Verify(path, oracle);
     }
 
+    /// <summary>A short run of both forwards and the backward.</summary>
+    internal static void VerifySome(SimdPath path)
+    {
+        foreach (int queries in new[] { 60, 1 })
+            Verify(path, new() { Batch = 1, Queries = queries, Keys = 70, QueryHeads = 4, KeyHeads = 2, Size = 20 });
+    }
+
     private static IEnumerable<AttentionOracle> Cases()
     {
         int[] segments = [.. Enumerable.Range(0, 2 * 130).Select(i => (i % 130) < 50 ? 0 : (i % 130) < 57 ? 1 : 2)];
@@ -30,9 +37,18 @@ public sealed unsafe class AttentionTests
         yield return new() { Batch = 2, Queries = 130, Keys = 130, QueryHeads = 4, KeyHeads = 2, Size = 32 };
         yield return new() { Batch = 1, Queries = 47, Keys = 47, QueryHeads = 3, KeyHeads = 3, Size = 17 };
         yield return new() { Batch = 1, Queries = 70, Keys = 200, QueryHeads = 6, KeyHeads = 1, Size = 40 };
-        yield return new() { Batch = 1, Queries = 65, Keys = 129, QueryHeads = 2, KeyHeads = 2, Size = 64, Causal = false };
-        yield return new() { Batch = 1, Queries = 130, Keys = 130, QueryHeads = 2, KeyHeads = 1, Size = 16, Window = 20 };
-        yield return new() { Batch = 1, Queries = 80, Keys = 300, QueryHeads = 2, KeyHeads = 1, Size = 16, Window = 130 };
+        yield return new()
+        {
+            Batch = 1, Queries = 65, Keys = 129, QueryHeads = 2, KeyHeads = 2, Size = 64, Causal = false,
+        };
+        yield return new()
+        {
+            Batch = 1, Queries = 130, Keys = 130, QueryHeads = 2, KeyHeads = 1, Size = 16, Window = 20,
+        };
+        yield return new()
+        {
+            Batch = 1, Queries = 80, Keys = 300, QueryHeads = 2, KeyHeads = 1, Size = 16, Window = 130,
+        };
         yield return new() { Batch = 1, Queries = 9, Keys = 9, QueryHeads = 1, KeyHeads = 1, Size = 1 };
         yield return new() { Batch = 1, Queries = 50, Keys = 20, QueryHeads = 2, KeyHeads = 2, Size = 8 };
         yield return new()

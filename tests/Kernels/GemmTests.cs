@@ -91,7 +91,8 @@ public sealed unsafe class GemmTests
     [MemberData(nameof(Paths))]
     public void BetaZeroDoesNotReadC(SimdPath path)
     {
-        foreach ((int m, int n, int k) in new[] { (100, 50, 300), (7, 3, 20), (5, 90, 40), (200, 8, 30), (1, 1, 0), (9, 40, 0) })
+        (int, int, int)[] shapes = [(100, 50, 300), (7, 3, 20), (5, 90, 40), (200, 8, 30), (1, 1, 0), (9, 40, 0)];
+        foreach ((int m, int n, int k) in shapes)
         {
             foreach (bool transA in new[] { false, true })
             {
@@ -167,6 +168,24 @@ public sealed unsafe class GemmTests
         Assert.Contains(message, error.Message);
     }
 
+    /// <summary>A short run over every way through the plan.</summary>
+    internal static void VerifySome(SimdPath path)
+    {
+        var random = new Random(99);
+        foreach ((int m, int n, int k) in new[] { (70, 40, 300), (100, 8, 60), (9, 3, 600), (5, 70, 90), (8, 90, 300) })
+            for (int flags = 0; flags < 8; flags++)
+            {
+                var t = new Case((flags & 1) != 0, (flags & 2) != 0, m, n, k)
+                {
+                    Alpha = 0.5f,
+                    Beta = 1,
+                    Bf16 = (flags & 4) != 0,
+                    Parallel = true,
+                };
+                t.Verify(path, random);
+            }
+    }
+
     private static T Pick<T>(Random random, T[] from) => from[random.Next(from.Length)];
 
     internal static float[] Values(Random random, int count)
@@ -213,7 +232,8 @@ public sealed unsafe class GemmTests
                     Gemm.Run(
                         path, Parallel,
                         Gemm.Product(
-                            transA, transB, m, n, k, Alpha, pa + 1, lda, new Bf16Source(ph + 1, ldb), Beta, pc + 1, ldc),
+                            transA, transB, m, n, k, Alpha, pa + 1, lda, new Bf16Source(ph + 1, ldb),
+                            Beta, pc + 1, ldc),
                         ldb);
                 else
                     Gemm.Run(

@@ -208,7 +208,8 @@ public sealed unsafe class WorkersTests
 
         public readonly void Execute(int item)
         {
-            var inner = new InnerBody { Visits = Visits, Offset = item * 8, Thread = Environment.CurrentManagedThreadId };
+            int thread = Environment.CurrentManagedThreadId;
+            var inner = new InnerBody { Visits = Visits, Offset = item * 8, Thread = thread };
             Workers.Run(ref inner, 8);
         }
     }
