@@ -90,6 +90,10 @@ public sealed unsafe class Tensor : IDisposable
         return tensor;
     }
 
+    /// <summary>A new tensor with undefined contents that no scope releases: its maker does.</summary>
+    public static Tensor Owned(Shape shape, DType dtype = DType.F32, Device? device = null) =>
+        Unscoped(shape, dtype, device ?? Device.Cpu);
+
     /// <summary>A copy of host values, F32.</summary>
     public static Tensor From(ReadOnlySpan<float> values, Shape shape, Device? device = null) =>
         FromBytes(MemoryMarshal.AsBytes(values), values.Length, shape, DType.F32, device);

@@ -36,6 +36,21 @@ public sealed partial class CausalLM
         }
     }
 
+    /// <summary>Overwrites the weights with those of a folder this model was saved to.</summary>
+    /// <exception cref="UserErrorException">The folder holds another model; names the tensor.</exception>
+    public void Restore(string folder)
+    {
+        using var weights = SafetensorsSet.Open(folder);
+        var source = new SafetensorsParameters(weights, name => ModelKeys.Find(name, Config, weights));
+        var turned = Linears().Where(linear => linear.IsConv1D).Select(linear => linear.Weight).ToHashSet();
+        foreach (var parameter in Parameters())
+        {
+            using var stored = source.Get(
+                parameter.Path, parameter.Value.Shape, Initializer.Zeros, turned.Contains(parameter));
+            parameter.Value.CopyFrom(stored);
+        }
+    }
+
     /// <summary>
     /// Saves a normal Hugging Face model folder. Adapters are not part of it unless they are merged. Files of the same
     /// name are replaced, the weights last, each atomically.

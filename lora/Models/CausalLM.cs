@@ -63,6 +63,9 @@ public sealed partial class CausalLM : Module
     /// <summary>The stream dropout in adapters draws from; gradient checkpointing rewinds it.</summary>
     public Generator? Random { get; set; }
 
+    /// <summary>The adapter in the forward pass, or null: <see cref="LoraAdapter.Activate"/>.</summary>
+    public LoraAdapter? ActiveAdapter { get; internal set; }
+
     /// <summary>Number of values in all parameters.</summary>
     public long ParameterCount => Parameters().Sum(p => p.Value.Count);
 

@@ -1,0 +1,89 @@
+using CudaLora.Engine;
+
+namespace CudaLora.Lora;
+
+/// <summary>
+/// A LoRA adapter's adapter_model.safetensors with PEFT's keys (developer guide "checkpoint format"):
+/// <c>base_model.model.PATH.lora_A.weight</c> (r, in), <c>.lora_B.weight</c> (out, r), whole layers and biases under
+/// their own names.
+/// </summary>
+internal static class PeftFiles
+{
+    public const string WeightsFile = "adapter_model.safetensors";
+    private const string Prefix = "base_model.model.";
+
+    public static void Write(LoraAdapter adapter, string folder, SafetensorsDType storeAs = SafetensorsDType.F32)
+    {
+        Directory.CreateDirectory(folder);
+        var writer = new SafetensorsWriter();
+        foreach (var slot in Slots(adapter))
+            writer.Add(slot.Key, slot.Value, storeAs, slot.Transposed);
+        writer.Metadata["format"] = "pt";
+        writer.Save(Path.Combine(folder, WeightsFile));
+        adapter.Config.Write(folder);
+    }
+
+    /// <summary>Fills the adapter from a folder; returns the tensors in the file that it has no place for.</summary>
+    /// <exception cref="UserErrorException">A tensor is missing or has another shape than this base needs.</exception>
+    public static IReadOnlyList<string> Read(LoraAdapter adapter, string folder)
+    {
+        var path = Path.Combine(folder, WeightsFile);
+        if (!File.Exists(path) && File.Exists(Path.Combine(folder, "adapter_model.bin")))
+            throw new UserErrorException(
+                $"{folder}: adapter_model.bin is a Python pickle, which is not read; save it again as {WeightsFile}");
+        using var file = SafetensorsFile.Open(path);
+        var stored = file.Entries.Values.ToDictionary(entry => Normalised(entry.Name));
+        foreach (var slot in Slots(adapter))
+        {
+            if (!stored.Remove(Normalised(slot.Key), out var entry))
+                throw new UserErrorException(
+                    $"{path}: has no tensor '{slot.Key}', which adapter_config.json asks for: " +
+                    "the adapter is for another base model, or its config was changed");
+            Fill(path, file, entry, slot);
+        }
+        return [.. stored.Values.Select(entry => entry.Name).Order(StringComparer.Ordinal)];
+    }
+
+    private static void Fill(string path, SafetensorsFile file, SafetensorsEntry entry, Slot slot)
+    {
+        var shape = slot.Transposed ? Shape.Of(slot.Value.Shape[1], slot.Value.Shape[0]) : slot.Value.Shape;
+        if (!TensorFiles.Matches(entry, shape))
+            throw new UserErrorException(
+                $"{path}: tensor '{entry.Name}' must have shape {shape} for this base model and rank, " +
+                $"but has {entry.ShapeText}");
+        using var scope = TensorScope.Begin();
+        var values = Tensor.Empty(shape);
+        file.CopyToF32(entry, values.Span<float>());
+        slot.Value.CopyFrom(slot.Transposed ? values.Transpose(0, 1) : values);
+    }
+
+    private static IEnumerable<Slot> Slots(LoraAdapter adapter)
+    {
+        foreach (var layer in adapter.Layers)
+        {
+            yield return new Slot(Prefix + layer.A.Path.Value, layer.A.Value);
+            yield return new Slot(Prefix + layer.B.Path.Value, layer.B.Value);
+        }
+        foreach (var layer in adapter.FullLayers)
+        {
+            foreach (var parameter in layer.Parameters)
+                yield return new Slot(
+                    Prefix + parameter.Path.Value, parameter.Value, layer.IsConv1D && parameter == layer.Weight);
+        }
+        var adapted = adapter.Layers.Select(layer => layer.Linear.Bias).ToHashSet();
+        foreach (var bias in adapter.Biases())
+        {
+            var owner = bias.Path.Value[..^".bias".Length];
+            yield return new Slot(Prefix + owner + (adapted.Contains(bias) ? ".base_layer.bias" : ".bias"), bias.Value);
+        }
+    }
+
+    // Old files spell the adapter's name or a wrapper into the key.
+    private static string Normalised(string key) => key
+        .Replace(".modules_to_save.default.", ".", StringComparison.Ordinal)
+        .Replace(".modules_to_save.", ".", StringComparison.Ordinal)
+        .Replace(".base_layer.", ".", StringComparison.Ordinal)
+        .Replace(".default.", ".", StringComparison.Ordinal);
+
+    private readonly record struct Slot(string Key, Tensor Value, bool Transposed = false);
+}
