@@ -88,8 +88,8 @@ public sealed unsafe class LoraLinear : ILinearAdapter, IDisposable
         B.Dispose();
     }
 
-    private DropoutMask Mask(Linear linear) =>
-        linear.Training && GradMode.Enabled ? DropoutMask.Draw(Dropout, random) : default;
+    // Not a matter of GradMode: a checkpointed block runs first without recording and must draw the same mask then.
+    private DropoutMask Mask(Linear linear) => linear.Training ? DropoutMask.Draw(Dropout, random) : default;
 
     private void AddToWeight(bool merge)
     {
