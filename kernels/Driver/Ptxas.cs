@@ -34,7 +34,9 @@ public sealed class Ptxas
         return at < 0 ? "unknown" : said[(at + 3)..].Split('\n')[0].Trim();
     }
 
-    /// <summary>Assembles a file for <paramref name="target"/>, for example sm_80. Writes nothing unless asked.</summary>
+    /// <summary>
+    /// Assembles a file for <paramref name="target"/>, for example sm_80. Writes nothing unless asked.
+    /// </summary>
     /// <param name="file">PTX file.</param>
     /// <param name="target">Architecture, at least the one the text names.</param>
     /// <param name="cubin">Where the result goes, or null to drop it.</param>

@@ -63,7 +63,9 @@ internal abstract class GemmMmaLab(string stem, string entry, bool transA, bool 
         (int lda, int ldb) = (transA ? m : k, transB ? k : n);
         GemmMma.Launch(
             context.Stream, transA, transB, 1,
-            new(da.Pointer.Address, db.Pointer.Address, dc.Pointer.Address, 0, 0, 0, m, n, k, lda, ldb, n, Alpha, Beta, 0));
+            new(
+                da.Pointer.Address, db.Pointer.Address, dc.Pointer.Address, 0, 0, 0, m, n, k, lda, ldb, n, Alpha, Beta,
+                OutBf16: 0));
         var expected = new double[m * n];
         for (int i = 0; i < m; i++)
         {

@@ -15,7 +15,9 @@ public static class GemmWgmma
     [StructLayout(LayoutKind.Sequential, Pack = 4)]
     public readonly record struct Args(TensorMap A, TensorMap B, TensorMap C, int K);
 
-    /// <summary>A block per 128 x 256 tile; the ring of stages and its eight barriers in dynamic shared memory.</summary>
+    /// <summary>
+    /// A block per 128 x 256 tile; the ring of stages and its eight barriers in dynamic shared memory.
+    /// </summary>
     public static LaunchShape Shape(int m, int n) => new(
         new Dim3((uint)(n + TileN - 1) / TileN, (uint)(m + TileM - 1) / TileM), 384,
         SharedBytes: Stages * (TileM + TileN) * TileK * 2 + 2 * Stages * 8);
@@ -54,7 +56,8 @@ internal sealed class GemmWgmmaLab : KernelLab
         if (n % 8 != 0 || k % 8 != 0)
             throw new ArgumentException($"[{Entry}] n and k must be multiples of 8, but got n {n}, k {k}");
         float[] a = inputs.Values(m * k), b = inputs.Values(n * k);
-        using DeviceBuffer<ushort> da = inputs.DeviceBf16(a), db = inputs.DeviceBf16(b), dc = inputs.Empty<ushort>(m * n);
+        using DeviceBuffer<ushort> da = inputs.DeviceBf16(a), db = inputs.DeviceBf16(b);
+        using DeviceBuffer<ushort> dc = inputs.Empty<ushort>(m * n);
         GemmWgmma.Args args =
             GemmWgmma.Describe(context, da.Pointer, db.Pointer, dc.Pointer, m, n, k, k, k, n);
         GemmWgmma.Launch(context.Stream, m, n, args);

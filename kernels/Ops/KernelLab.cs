@@ -7,7 +7,9 @@ namespace CudaLora.Kernels.Ops;
 /// <param name="Launch">The shape it was launched with.</param>
 /// <param name="Error">Largest distance from the double-precision oracle, in the lab's own measure.</param>
 /// <param name="Tolerance">What that distance may be.</param>
-/// <param name="MinimumBytes">Global bytes any implementation must move: each input read once, each output written once.</param>
+/// <param name="MinimumBytes">
+/// Global bytes any implementation must move: each input read once, each output written once.
+/// </param>
 /// <param name="Flops">Floating-point operations the formula asks for.</param>
 public sealed record LabRun(LaunchShape Launch, double Error, double Tolerance, long MinimumBytes, double Flops)
 {
@@ -53,7 +55,9 @@ public abstract class KernelLab
     public virtual int Capability => 80;
 
     /// <summary>Runs the kernel on random inputs and compares with the oracle.</summary>
-    /// <exception cref="ArgumentException">The shape has other numbers than <see cref="ShapeNames"/>, or ones the kernel refuses.</exception>
+    /// <exception cref="ArgumentException">
+    /// The shape has other numbers than <see cref="ShapeNames"/>, or ones the kernel refuses.
+    /// </exception>
     public LabRun Run(CudaContext context, IReadOnlyList<int> shape, int seed = 1)
     {
         ArgumentNullException.ThrowIfNull(context);

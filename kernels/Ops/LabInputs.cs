@@ -25,7 +25,9 @@ public sealed unsafe class LabInputs(CudaContext context, int seed)
     /// <summary>The values on the device.</summary>
     public DeviceBuffer<float> Device(float[] values) => context.Memory.Upload<float>(values);
 
-    /// <summary>The values rounded to bf16 on the device; the host's copy is rounded too, so that the oracle sees the same.</summary>
+    /// <summary>
+    /// The values rounded to bf16 on the device; the host's copy is rounded too, so that the oracle sees the same.
+    /// </summary>
     public DeviceBuffer<ushort> DeviceBf16(float[] values)
     {
         var rounded = new ushort[values.Length];

@@ -3,7 +3,9 @@ using CudaLora.Kernels.Runtime;
 
 namespace CudaLora.Kernels.Ops;
 
-/// <summary>Shared by the four passes in both types: inputs on the device, and the formulas in double precision.</summary>
+/// <summary>
+/// Shared by the four passes in both types: inputs on the device, and the formulas in double precision.
+/// </summary>
 internal abstract class RmsNormLab(string pass, bool bf16) : KernelLab
 {
     private const float Eps = 1e-5f;

@@ -5,7 +5,8 @@ using CudaLora.Kernels.Runtime;
 namespace CudaLora.Kernels.Ops;
 
 /// <summary>
-/// RmsNorm.ptx (f32) and RmsNormBf16.ptx: y = w * x / sqrt(mean(x * x) + eps) per row, and its gradients. Rows are 16-byte
+/// RmsNorm.ptx (f32) and RmsNormBf16.ptx: y = w * x / sqrt(mean(x * x) + eps) per row, and its gradients. Rows are
+/// 16-byte
 /// aligned: cols is a multiple of 4 (f32) or 8 (bf16).
 /// </summary>
 public static class RmsNorm
@@ -14,7 +15,8 @@ public static class RmsNorm
 
     /// <summary>x, y (rows, cols), w (cols), rstd (rows). y may be x.</summary>
     [StructLayout(LayoutKind.Sequential, Pack = 4)]
-    public readonly record struct ForwardArgs(ulong X, ulong W, ulong Y, DevicePointer<float> Rstd, int Cols, float Eps);
+    public readonly record struct ForwardArgs(
+        ulong X, ulong W, ulong Y, DevicePointer<float> Rstd, int Cols, float Eps);
 
     /// <summary>x, dy, dx (rows, cols), w (cols), rstd (rows). Accumulate 1 adds to dx.</summary>
     [StructLayout(LayoutKind.Sequential, Pack = 4)]

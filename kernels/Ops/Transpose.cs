@@ -4,7 +4,9 @@ using CudaLora.Kernels.Runtime;
 
 namespace CudaLora.Kernels.Ops;
 
-/// <summary>Transpose.ptx: out (cols, rows) from in (rows, cols), f32; a pair that shows what bank conflicts cost.</summary>
+/// <summary>
+/// Transpose.ptx: out (cols, rows) from in (rows, cols), f32; a pair that shows what bank conflicts cost.
+/// </summary>
 public static class Transpose
 {
     /// <summary>Parameters of both entries.</summary>

@@ -2,7 +2,9 @@ using CudaLora.Kernels.Ops;
 
 namespace CudaLora.Kernels.Runtime;
 
-/// <summary>The project's own PTX files as loaded into one context: each compiled once, each entry looked up once.</summary>
+/// <summary>
+/// The project's own PTX files as loaded into one context: each compiled once, each entry looked up once.
+/// </summary>
 public sealed class ModuleCache : IDisposable
 {
     private readonly CudaContext context;

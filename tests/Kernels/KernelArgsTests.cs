@@ -28,9 +28,9 @@ public class KernelArgsTests
         foreach ((PtxParameter parameter, FieldInfo field) in entry.Parameters.Zip(fields))
         {
             int offset = Offset(lab.Args, field);
-            Assert.True(offset == parameter.Offset, $"{name}: {parameter.Name} at {parameter.Offset}, struct has {offset}");
+            Assert.True(offset == parameter.Offset, $"{name}: {parameter.Name} at {parameter.Offset}, not {offset}");
             int size = SizeOf(field.FieldType);
-            Assert.True(size == parameter.Size, $"{name}: {parameter.Name} has {parameter.Size} bytes, struct has {size}");
+            Assert.True(size == parameter.Size, $"{name}: {parameter.Name} has {parameter.Size} bytes, not {size}");
             Assert.Equal(0, offset % parameter.Alignment);
         }
         PtxParameter last = entry.Parameters[^1];
@@ -50,7 +50,8 @@ public class KernelArgsTests
 
     private static int Size<T>() => System.Runtime.CompilerServices.Unsafe.SizeOf<T>();
 
-    // Byte offset of a field: fill the struct with its own byte numbers and see where the field's first byte comes from.
+    // Byte offset of a field: fill the struct with its own byte numbers and see where the field's first byte comes
+    // from.
     private static int Offset(Type type, FieldInfo field)
     {
         int size = SizeOf(type);

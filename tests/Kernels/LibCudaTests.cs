@@ -7,7 +7,8 @@ using CudaLora.Kernels.Runtime;
 namespace CudaLora.Tests;
 
 /// <summary>
-/// The ABI of the driver calls: struct layouts against the values of cuda.h 12.4, and every call through the real function
+/// The ABI of the driver calls: struct layouts against the values of cuda.h 12.4, and every call through the real
+/// function
 /// pointers into a C library with NVIDIA's prototypes that logs what arrived.
 /// </summary>
 public sealed unsafe class LibCudaTests
@@ -138,7 +139,8 @@ public sealed unsafe class LibCudaTests
         Assert.Equal("unload 0x22", log[^1]);
         var broken = Assert.Throws<CudaException>(() => CudaModule.Load(context, "BROKEN", "broken.ptx"));
         Assert.Contains(
-            "218 CUDA_ERROR_INVALID_PTX (broken.ptx: ptxas line 1; error: broken)", broken.Message, StringComparison.Ordinal);
+            "218 CUDA_ERROR_INVALID_PTX (broken.ptx: ptxas line 1; error: broken)", broken.Message,
+            StringComparison.Ordinal);
     }
 
     [Fact]
@@ -213,7 +215,8 @@ public sealed unsafe class LibCudaTests
         }
         Assert.Equal(
             [
-                "event 0", "event 2", "record 0x77 0x66", "wait 0x66 0x77 0", "event synchronize 0x77", "event query 0x77",
+                "event 0", "event 2", "record 0x77 0x66", "wait 0x66 0x77 0", "event synchronize 0x77",
+                "event query 0x77",
                 "stream query 0x66", "elapsed 0x77 0x77", "event destroy 0x77", "event destroy 0x77",
                 "capture 0x66 1", "end capture 0x66", "nodes 0x88 (nil)", "instantiate 0x88 0", "graph destroy 0x88",
                 "capture 0x66 1", "end capture 0x66", "nodes 0x88 (nil)", "update 0x99 0x88", "graph destroy 0x88",

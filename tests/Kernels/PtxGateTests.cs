@@ -59,7 +59,8 @@ public class PtxGateTests
         using var folder = new TemporaryFolder();
         string file = Path.Combine(folder.Path, "broken.ptx");
         File.WriteAllText(
-            file, ".version 8.0\n.target sm_80\n.address_size 64\n.visible .entry k() {\n    frob.u32 x;\n    ret;\n}\n");
+            file,
+            ".version 8.0\n.target sm_80\n.address_size 64\n.visible .entry k() {\n    frob.u32 x;\n    ret;\n}\n");
         AssemblyResult result = ptxas.Assemble(file, "sm_80");
         Assert.False(result.Success);
         Assert.Contains("line 5", result.Output, StringComparison.Ordinal);

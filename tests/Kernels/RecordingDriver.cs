@@ -3,7 +3,8 @@ using CudaLora.Kernels.Driver;
 namespace CudaLora.Tests;
 
 /// <summary>
-/// A driver that answers success, hands out numbers as handles and remembers what it was asked; a test can make the next
+/// A driver that answers success, hands out numbers as handles and remembers what it was asked; a test can make the
+/// next
 /// call of a name fail.
 /// </summary>
 internal sealed unsafe class RecordingDriver : ICudaDriver
@@ -83,8 +84,10 @@ internal sealed unsafe class RecordingDriver : ICudaDriver
         return Say("host free");
     }
     public CudaResult MemcpyHtoDAsync(ulong destination, void* source, nuint bytes, nint stream) => Say($"up {bytes}");
-    public CudaResult MemcpyDtoHAsync(void* destination, ulong source, nuint bytes, nint stream) => Say($"down {bytes}");
-    public CudaResult MemcpyDtoDAsync(ulong destination, ulong source, nuint bytes, nint stream) => Say($"copy {bytes}");
+    public CudaResult MemcpyDtoHAsync(void* destination, ulong source, nuint bytes, nint stream) =>
+        Say($"down {bytes}");
+    public CudaResult MemcpyDtoDAsync(ulong destination, ulong source, nuint bytes, nint stream) =>
+        Say($"copy {bytes}");
     public CudaResult MemsetD8Async(ulong destination, byte value, nuint count, nint stream) => Say($"set8 {count}");
     public CudaResult MemsetD32Async(ulong destination, uint value, nuint count, nint stream) => Say($"set32 {count}");
     public CudaResult DeviceGetDefaultMemPool(out nint pool, int device) => Handle("pool", out pool);

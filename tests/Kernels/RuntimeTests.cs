@@ -42,7 +42,9 @@ public class RuntimeTests
         Kernel<int> kernel = context.Modules.Kernel<int>("VectorAdd", "vector_add_f32");
         for (int i = 0; i < 3; i++) kernel.Launch(context.Stream, new LaunchShape(1, 32, 100_000), 7);
         kernel.Launch(context.Stream, new LaunchShape(1, 32, 16), 7);
-        Assert.Equal(["set MaxDynamicSharedBytes 100000"], driver.Calls.Where(c => c.StartsWith("set M", StringComparison.Ordinal)));
+        Assert.Equal(
+            ["set MaxDynamicSharedBytes 100000"],
+            driver.Calls.Where(c => c.StartsWith("set M", StringComparison.Ordinal)));
     }
 
     [Fact]
@@ -53,8 +55,8 @@ public class RuntimeTests
         var error = Assert.Throws<CudaException>(() => context.Modules.Kernel<int>("VectorAdd", "vector_add_f32")
             .Launch(context.Stream, new LaunchShape(new Dim3(1), new Dim3(64, 32), 16), 7));
         Assert.Equal(
-            "[cuLaunchKernel] must succeed, but returned 1 CUDA_ERROR_INVALID_VALUE (kernel vector_add_f32: a block has "
-            + "at most 1024 threads, this one 2048, grid (1, 1, 1), block (64, 32, 1), 16 B shared)",
+            "[cuLaunchKernel] must succeed, but returned 1 CUDA_ERROR_INVALID_VALUE (kernel vector_add_f32: a block "
+            + "has at most 1024 threads, this one 2048, grid (1, 1, 1), block (64, 32, 1), 16 B shared)",
             error.Message);
         Assert.Equal(("cuLaunchKernel", CudaResult.InvalidValue), (error.Call, error.Result));
     }
@@ -68,7 +70,9 @@ public class RuntimeTests
         driver.LastFault = "line 40";
         var error = Assert.Throws<CudaException>(
             () => VectorAdd.Launch(context.Stream, new(new(1), new(2), new(3), 5)));
-        Assert.Contains("700 CUDA_ERROR_ILLEGAL_ADDRESS (kernel vector_add_f32: line 40", error.Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "700 CUDA_ERROR_ILLEGAL_ADDRESS (kernel vector_add_f32: line 40", error.Message,
+            StringComparison.Ordinal);
         Assert.EndsWith("this context cannot be used any more", error.Message, StringComparison.Ordinal);
     }
 

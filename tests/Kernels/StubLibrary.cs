@@ -3,7 +3,9 @@ using System.Runtime.InteropServices;
 
 namespace CudaLora.Tests;
 
-/// <summary>A C file of tests/Kernels/native, compiled once into a shared library; tests skip where there is no cc.</summary>
+/// <summary>
+/// A C file of tests/Kernels/native, compiled once into a shared library; tests skip where there is no cc.
+/// </summary>
 internal static class StubLibrary
 {
     private static readonly Lock Gate = new();
@@ -15,7 +17,8 @@ internal static class StubLibrary
         lock (Gate)
         {
             if (Built.TryGetValue(library, out string? path)) return path;
-            Assert.SkipUnless(OperatingSystem.IsLinux() && Compiler() is not null, "no C compiler for the stub library");
+            Assert.SkipUnless(
+                OperatingSystem.IsLinux() && Compiler() is not null, "no C compiler for the stub library");
             path = Path.Combine(Directory.CreateTempSubdirectory("cudalora-stub-").FullName, library);
             string file = Path.Combine(SharedData.Root, "tests", "Kernels", "native", source);
             using Process process = Process.Start(new ProcessStartInfo(
