@@ -6,10 +6,16 @@ using CudaLora.Engine;
 namespace CudaLora.Lora;
 
 /// <summary>
-/// Writes all that the bundled example is made from: <code> corpus.txt documents, separated by &lt;|endoftext|&gt;, for
-/// pretraining corpus_valid.txt the same world in documents drawn with another seed instructions.json, held_out.json
-/// alpaca records base/tokenizer.json, base/tokenizer_config.json base/config.json the shape of the model to pretrain,
-/// a Llama of about two million parameters </code> The same arguments always write the same bytes.
+/// Writes all that the bundled example is made from:
+/// <code>
+/// corpus.txt            documents, separated by &lt;|endoftext|&gt;, for pretraining
+/// corpus_valid.txt      the same world in documents drawn with another seed
+/// train.jsonl           instructions to learn, alpaca records
+/// eval.jsonl            instructions held out
+/// base/                 tokenizer.json, tokenizer_config.json, and config.json: the shape of the model to pretrain, a
+///                       Llama of about two million parameters
+/// </code>
+/// The same arguments always write the same bytes.
 /// </summary>
 public static class WorldFiles
 {
@@ -36,8 +42,8 @@ public static class WorldFiles
         AtomicFile.WriteText(Path.Combine(folder, "corpus_valid.txt"),
             Joined(WorldCorpus.Documents(ValidationSeed).Take(200)));
         var (train, held) = WorldInstructions.Make(seed);
-        AtomicFile.WriteText(Path.Combine(folder, "instructions.json"), Records(train));
-        AtomicFile.WriteText(Path.Combine(folder, "held_out.json"), Records(held));
+        AtomicFile.WriteText(Path.Combine(folder, "train.jsonl"), Records(train));
+        AtomicFile.WriteText(Path.Combine(folder, "eval.jsonl"), Records(held));
         // The marker of the prompt is a word of the vocabulary too; the model has not seen it before fine-tuning.
         string[] markers = [.. Enumerable.Repeat(" ### Instruction:\n\n\n### Response:\n", documents / 100 + 2)];
         var texts = corpus.Concat(train.Select(item => item.Instruction)).Concat(markers);
@@ -52,9 +58,8 @@ public static class WorldFiles
         return text.ToString();
     }
 
-    private static string Records(IEnumerable<WorldInstructions.Item> items) => JsonSerializer.Serialize(
-        items.Select(item => new { instruction = item.Instruction, input = "", output = item.Output }), Readable)
-        .ReplaceLineEndings("\n") + "\n";
+    private static string Records(IEnumerable<WorldInstructions.Item> items) => string.Concat(items.Select(item =>
+        JsonSerializer.Serialize(new { instruction = item.Instruction, input = "", output = item.Output }) + "\n"));
 
     private static string Config(Tokenizer tokenizer) => JsonSerializer.Serialize(new Dictionary<string, object?>
     {

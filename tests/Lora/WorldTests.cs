@@ -70,7 +70,7 @@ public class WorldTests
         var tokenizer = Tokenizer.Load(first.File("base"));
         var encoder = new SftEncoder(tokenizer, ChatTemplate.For(tokenizer),
             new SftOptions { MaxLength = WorldFiles.Context });
-        foreach (string name in new[] { "corpus.txt", "corpus_valid.txt", "instructions.json", "held_out.json" })
+        foreach (string name in new[] { "corpus.txt", "corpus_valid.txt", "train.jsonl", "eval.jsonl" })
         {
             var data = encoder.EncodeAll(DataFile.Read(first.File(name)));
             Assert.Equal((0, 0), (data.Truncated, data.Dropped));
