@@ -1,3 +1,5 @@
+using System.Numerics;
+
 namespace CudaLora.Kernels.Simd;
 
 /// <summary>Rows of a table (vocabulary, cols) by id.</summary>
@@ -53,8 +55,12 @@ public static unsafe class EmbeddingKernel
             var end = Math.Min(Cols, start + ColumnBlock);
             for (var r = 0; r < Rows; r++)
             {
-                var to = Table + (long)Ids[r] * Cols;
-                Vectors.Copy(Dy + (long)r * Cols + start, to + start, end - start, true);
+                float* from = Dy + (long)r * Cols, to = Table + (long)Ids[r] * Cols;
+                for (var c = start; c < end; c += Vectors.Width)
+                {
+                    var lanes = Math.Min(Vectors.Width, end - c);
+                    Vectors.Put(Vectors.Load(from + c, lanes), to + c, lanes, true);
+                }
             }
         }
     }

@@ -1,5 +1,4 @@
 using System.Numerics;
-using System.Runtime.CompilerServices;
 using static CudaLora.Kernels.Simd.VectorMath;
 
 namespace CudaLora.Kernels.Simd;
@@ -71,15 +70,11 @@ public static unsafe class SwigluKernel
             var end = Math.Min(Rows, first + Split.Rows(Cols));
             for (var r = first; r < end; r++)
             {
-                var c = 0;
-                for (; c <= Cols - Vectors.Width; c += Vectors.Width)
-                    Step(r * Stride + c, (long)r * Cols + c, Vectors.Width);
-                if (c < Cols)
-                    Step(r * Stride + c, (long)r * Cols + c, Cols - c);
+                for (var c = 0; c < Cols; c += Vectors.Width)
+                    Step(r * Stride + c, (long)r * Cols + c, Math.Min(Vectors.Width, Cols - c));
             }
         }
 
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
         private readonly void Step(long at, long dense, int lanes)
         {
             var gate = Vectors.Load(Gate + at, lanes);

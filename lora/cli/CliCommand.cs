@@ -6,6 +6,7 @@ namespace CudaLora.Cli;
 internal abstract class CliCommand : Command
 {
     private Terminal? terminal;
+    private Argument<string>? argument;
 
     protected CliCommand(string name, string summary, IReadOnlyList<SettingGroup> groups, IReadOnlyList<string> examples) :
         base(name, summary)
@@ -16,7 +17,7 @@ internal abstract class CliCommand : Command
         foreach (var setting in Settings) Add(setting.Option);
         SetAction(parsed =>
         {
-            var values = SettingValues.Read(parsed, Settings);
+            var values = SettingValues.Read(parsed, Settings, argument);
             return Run(values, terminal!);
         });
     }
@@ -33,6 +34,13 @@ internal abstract class CliCommand : Command
     {
         terminal = where;
         return this;
+    }
+
+    /// <summary>Gives the command a positional argument, found in <see cref="SettingValues.Argument"/>.</summary>
+    protected void Take(Argument<string> positional)
+    {
+        argument = positional;
+        Add(positional);
     }
 
     /// <summary>Does it and returns the exit code.</summary>

@@ -7,6 +7,12 @@ internal static class CommandList
 {
     public static IEnumerable<Command> All(Terminal terminal)
     {
+        yield return new TrainCommand().On(terminal);
+        yield return new GenerateCommand().On(terminal);
+        yield return new EvalCommand().On(terminal);
+        yield return new MergeCommand().On(terminal);
+        yield return new InspectCommand().On(terminal);
+        yield return new PretrainCommand().On(terminal);
         yield return new DevicesCommand().On(terminal);
     }
 }

@@ -7,9 +7,9 @@ internal sealed class Terminal
 {
     private const int PlainWidth = 100;
 
-    public Terminal(TextWriter output, TextWriter error, bool isLive = false, TextReader? input = null)
+    public Terminal(TextWriter output, TextWriter error, bool isLive = false, TextReader? input = null, bool isInputPiped = false)
     {
-        (Output, Error, IsLive, Input) = (output, error, isLive, input);
+        (Output, Error, IsLive, Input, IsInputPiped) = (output, error, isLive, input, isInputPiped);
         Ansi = AnsiConsole.Create(new AnsiConsoleSettings
         {
             Ansi = isLive ? AnsiSupport.Detect : AnsiSupport.No,
@@ -27,8 +27,11 @@ internal sealed class Terminal
     /// <summary>True if output is a screen that can be redrawn.</summary>
     public bool IsLive { get; }
 
-    /// <summary>Where a person types, or null.</summary>
+    /// <summary>Standard input, or null.</summary>
     public TextReader? Input { get; }
+
+    /// <summary>True if nobody types there: a pipe or a file.</summary>
+    public bool IsInputPiped { get; }
 
     /// <summary>Tables, colours and live views.</summary>
     public IAnsiConsole Ansi { get; }
@@ -39,7 +42,7 @@ internal sealed class Terminal
     public static Terminal OfProcess()
     {
         var screen = !Console.IsOutputRedirected && Environment.GetEnvironmentVariable("TERM") is not "dumb";
-        return new Terminal(Console.Out, Console.Error, screen, Console.IsInputRedirected ? null : Console.In);
+        return new Terminal(Console.Out, Console.Error, screen, Console.In, Console.IsInputRedirected);
     }
 
     public void Line(string text = "") => Output.WriteLine(text);

@@ -8,6 +8,12 @@ internal sealed class SettingValues
 {
     private readonly Dictionary<Setting, object?> given = [];
 
+    /// <summary>The command line as it was typed, quoted where a shell needs it.</summary>
+    public string CommandLine { get; private init; } = "";
+
+    /// <summary>The value of the command's positional argument, if it takes one.</summary>
+    public string? Argument { get; private init; }
+
     public T Get<T>(Setting<T> setting) => given.TryGetValue(setting, out var value) ? (T)value! : setting.Default;
 
     /// <summary>True if the user set it.</summary>
@@ -26,10 +32,21 @@ internal sealed class SettingValues
         where texts is not null
         select (setting, texts);
 
-    /// <summary>Reads the command line's values and, if --config is among them, the file's.</summary>
-    public static SettingValues Read(ParseResult parsed, IReadOnlyList<Setting> settings)
+    /// <summary>Takes from a config file what is not set yet.</summary>
+    public void AddDefaults(string path, IReadOnlyList<Setting> settings)
     {
-        var values = new SettingValues();
+        foreach (var (setting, value) in ConfigFile.Read(path, settings))
+            given.TryAdd(setting, value);
+    }
+
+    /// <summary>Reads the command line's values and, if --config is among them, the file's.</summary>
+    public static SettingValues Read(ParseResult parsed, IReadOnlyList<Setting> settings, Argument<string>? argument = null)
+    {
+        var values = new SettingValues
+        {
+            CommandLine = Shell.Line(parsed.Tokens.Select(t => t.Value)),
+            Argument = argument is null ? null : parsed.GetValue(argument),
+        };
         foreach (var setting in settings)
         {
             if (parsed.GetResult(setting.Option) is not { Implicit: false } result) continue;
@@ -37,11 +54,7 @@ internal sealed class SettingValues
             RefuseFlagAsValue(setting, result, texts, settings);
             values.given[setting] = setting.Parse(texts, result.IdentifierToken?.Value ?? setting.Flag);
         }
-        if (values.Get(SharedSettings.Config) is { } path)
-        {
-            foreach (var (setting, value) in ConfigFile.Read(path, settings))
-                values.given.TryAdd(setting, value);
-        }
+        if (values.Get(SharedSettings.Config) is { } path) values.AddDefaults(path, settings);
         return values;
     }
 

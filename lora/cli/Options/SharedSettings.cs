@@ -1,3 +1,5 @@
+using CudaLora.Kernels.Simd;
+
 namespace CudaLora.Cli;
 
 /// <summary>Settings that several commands take.</summary>
@@ -19,4 +21,11 @@ internal static class SharedSettings
         Make.Switch("no_progress", "Plain lines instead of the live view, as when output is not a terminal");
 
     public static readonly Setting<bool> Debug = Make.Switch("debug", "Print the full trace of an unexpected error");
+
+    /// <summary>Sets the threads and chooses the device.</summary>
+    public static DeviceChoice Apply(SettingValues values)
+    {
+        if (values.Get(Threads) is int threads) Workers.Count = threads;
+        return DeviceChoice.Of(values.Get(Device));
+    }
 }

@@ -43,9 +43,9 @@ internal sealed class TrainingLog(string folder, int loggingSteps, LossHistory h
         last = report;
         if (!means.Add(report, totalSteps, out var loss)) return;
         var row = Row(report.Step);
-        row["loss"] = Finite(loss);
+        row["loss"] = ReportJson.Number(loss);
         row["lr"] = report.LearningRate;
-        row["grad_norm"] = Finite(report.GradNorm);
+        row["grad_norm"] = ReportJson.Number(report.GradNorm);
         row["throughput"] = Math.Round(report.TokensPerSecond, 2);
         row["total_tokens"] = report.TotalTokens;
         Write(row);
@@ -54,7 +54,7 @@ internal sealed class TrainingLog(string folder, int loggingSteps, LossHistory h
     public void OnEvaluate(in EvalReport report)
     {
         var row = Row(report.Step);
-        row["eval_loss"] = Finite(report.Loss);
+        row["eval_loss"] = ReportJson.Number(report.Loss);
         Write(row);
     }
 
@@ -81,9 +81,6 @@ internal sealed class TrainingLog(string folder, int loggingSteps, LossHistory h
             throw new UserErrorException($"{Path.Combine(folder, FileName)}: cannot be written: {e.Message}", e);
         }
     }
-
-    // JSON has no NaN.
-    private static JsonValue? Finite(double value) => double.IsFinite(value) ? JsonValue.Create(value) : null;
 
     private List<string> Rows(string path, int lastStep)
     {

@@ -1,5 +1,6 @@
 using CudaLora.Engine;
 using ScottPlot;
+using SkiaSharp;
 
 namespace CudaLora.Cli;
 
@@ -8,6 +9,9 @@ internal static class LossChart
 {
     public const string PngName = "training_loss.png";
     public const string SvgName = "training_loss.svg";
+
+    private static readonly string[] PreferredFonts =
+        ["Inter", "Segoe UI", "Helvetica Neue", "Arial", "Liberation Sans", "Noto Sans", "Open Sans", "DejaVu Sans"];
 
     private const int Width = 960;
     private const int Height = 540;
@@ -41,29 +45,34 @@ internal static class LossChart
         return smooth;
     }
 
+    // ScottPlot's own choice may be a serif face.
+    private static string? SansSerif() =>
+        PreferredFonts.FirstOrDefault(f => SKFontManager.Default.FontFamilies.Contains(f, StringComparer.OrdinalIgnoreCase));
+
     private static Plot Draw(string title, LossPoint[] train, LossPoint[] eval)
     {
         var plot = new Plot();
+        if (SansSerif() is { } font) plot.Font.Set(font);
         plot.Title(title, size: 18);
         plot.XLabel("optimiser step", size: 15);
         plot.YLabel("loss per token", size: 15);
         plot.Axes.Bottom.TickLabelStyle.FontSize = 13;
         plot.Axes.Left.TickLabelStyle.FontSize = 13;
-        plot.Grid.MajorLineColor = Color.FromHex("#e4e4e4");
+        plot.Grid.MajorLineColor = ScottPlot.Color.FromHex("#e4e4e4");
         if (train.Length > 0)
         {
             var steps = train.Select(p => (double)p.Step).ToArray();
-            var raw = plot.Add.ScatterLine(steps, train.Select(p => p.Loss).ToArray(), Color.FromHex("#9ec5e8"));
+            var raw = plot.Add.ScatterLine(steps, train.Select(p => p.Loss).ToArray(), ScottPlot.Color.FromHex("#9ec5e8"));
             raw.LineWidth = 1.2f;
             raw.LegendText = "train";
-            var smooth = plot.Add.ScatterLine(steps, Smooth(train), Color.FromHex("#1f6fb4"));
+            var smooth = plot.Add.ScatterLine(steps, Smooth(train), ScottPlot.Color.FromHex("#1f6fb4"));
             smooth.LineWidth = 2.6f;
             smooth.LegendText = "train, smoothed";
         }
         if (eval.Length > 0)
         {
             var held = plot.Add.Scatter(
-                eval.Select(p => (double)p.Step).ToArray(), eval.Select(p => p.Loss).ToArray(), Color.FromHex("#d9541e"));
+                eval.Select(p => (double)p.Step).ToArray(), eval.Select(p => p.Loss).ToArray(), ScottPlot.Color.FromHex("#d9541e"));
             held.LineWidth = 1.6f;
             held.MarkerSize = 9;
             held.LegendText = "held out";

@@ -1,0 +1,22 @@
+using System.Text.Encodings.Web;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+
+namespace CudaLora.Cli;
+
+/// <summary>JSON that people read too: indented, nothing escaped that need not be.</summary>
+internal static class ReportJson
+{
+    private static readonly JsonSerializerOptions Options = new()
+    {
+        WriteIndented = true,
+        NewLine = "\n",
+        Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
+    };
+
+    public static string Text(JsonObject json) => json.ToJsonString(Options);
+
+    /// <summary>A number, or null: JSON has no NaN.</summary>
+    public static JsonValue? Number(double? value) =>
+        value is double number && double.IsFinite(number) ? JsonValue.Create(number) : null;
+}

@@ -1,0 +1,80 @@
+using CudaLora.Lora;
+
+namespace CudaLora.Cli;
+
+/// <summary>What is printed at the end of a run: scores, samples, files, what to try next.</summary>
+internal static class RunReport
+{
+    private const int Samples = 3;
+
+    public static void Print(
+        Terminal terminal, LoadedModel loaded, IFineTuning method, string folder, TrainingResult result,
+        HeldOutScore before, HeldOutScore after)
+    {
+        terminal.Line();
+        terminal.Line($"trained {Figures.Count(result.Steps)} steps in {Figures.Time(result.Runtime)}, "
+            + $"{Figures.Count(result.TokensPerSecond)} tokens/s, train loss {Figures.Loss(result.TrainLoss)}"
+            + (result.End == TrainingEnd.EarlyStop ? "; stopped early: the held-out loss no longer fell" : ""));
+        PrintScores(terminal, before, after);
+        PrintSamples(terminal, before, after);
+        PrintFiles(terminal, folder, method.Method);
+        PrintNext(terminal, loaded, method.Method, folder, after);
+    }
+
+    private static void PrintScores(Terminal terminal, HeldOutScore before, HeldOutScore after)
+    {
+        if (after.Loss is not double loss || before.Loss is not double first) return;
+        terminal.Line();
+        terminal.Line($"{"held out",-16}{"before",12}{"after",12}");
+        terminal.Line($"{"loss",-16}{Figures.Loss(first),12}{Figures.Loss(loss),12}");
+        terminal.Line($"{"perplexity",-16}{Figures.Short(before.Perplexity!.Value),12}{Figures.Short(after.Perplexity!.Value),12}");
+        if (after.ExactMatch is double share && before.ExactMatch is double was)
+            terminal.Line($"{"exact match",-16}{Figures.Percent(was),12}{Figures.Percent(share),12}   ({after.Answers.Count} answers)");
+    }
+
+    private static void PrintSamples(Terminal terminal, HeldOutScore before, HeldOutScore after)
+    {
+        var room = terminal.Width - 12;
+        foreach (var (was, now) in before.Answers.Zip(after.Answers).Take(Samples))
+        {
+            terminal.Line();
+            terminal.Line($"  prompt    {Figures.OneLine(now.Prompt, room)}");
+            terminal.Line($"  expected  {Figures.OneLine(now.Expected, room)}");
+            terminal.Line($"  before    {Figures.OneLine(was.Given, room)}");
+            terminal.Line($"  after     {Figures.OneLine(now.Given, room)}");
+        }
+    }
+
+    private static void PrintFiles(Terminal terminal, string folder, string method)
+    {
+        terminal.Line();
+        terminal.Line($"written to {folder}:");
+        (string Name, string What)[] files =
+        [
+            method == "full"
+                ? ("model.safetensors", "the model, with config and tokenizer: a normal model folder")
+                : ("adapter_model.safetensors", "the adapter, with adapter_config.json: PEFT's layout"),
+            (LossChart.PngName, "the loss curve (also training_loss.svg)"),
+            (RunSummary.FileName, "scores, speed, memory"),
+            (TrainingLog.FileName, "a row per log step"),
+            (TrainerState.FileName, "state and history, as Hugging Face writes it"),
+            (RunConfig.FileName, "these options, for --config"),
+        ];
+        foreach (var (name, what) in files)
+        {
+            if (File.Exists(Path.Combine(folder, name))) terminal.Line($"  {name,-28}{what}");
+        }
+    }
+
+    private static void PrintNext(Terminal terminal, LoadedModel loaded, string method, string folder, HeldOutScore after)
+    {
+        string[] model = method == "full" ? ["--model", folder] : ["--model", loaded.Folder, "--adapter", folder];
+        var prompt = after.Answers.MinBy(a => a.Prompt.Length)?.Prompt ?? "Once upon a time";
+        string[] template = after.Answers.Count > 0 ? ["--template", loaded.Template.Name] : [];
+        terminal.Line();
+        terminal.Line("try next:");
+        terminal.Line("  " + Shell.Line(["generate", .. model, .. template, "--prompt", prompt, "--temperature", "0"]));
+        if (method != "full") terminal.Line("  " + Shell.Line(["merge", .. model, "--output", folder.TrimEnd('/') + "-merged"]));
+        terminal.Line("  " + Shell.Line("inspect", folder));
+    }
+}
