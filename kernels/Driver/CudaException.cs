@@ -1,6 +1,8 @@
 namespace CudaLora.Kernels.Driver;
 
-/// <summary>A driver call failed: which call, the code and its name, and for launches the kernel and the shape.</summary>
+/// <summary>
+/// A driver call failed: which call, the code and its name, and for launches the kernel and the shape.
+/// </summary>
 public class CudaException : Exception
 {
     /// <summary>A call with whatever else is known, for example the JIT compiler's log.</summary>

@@ -105,7 +105,9 @@ public enum CudaResult
 /// <summary>The names NVIDIA's documentation uses, so that a message can be looked up.</summary>
 public static class CudaResultNames
 {
-    /// <summary>For example <c>CUDA_ERROR_ILLEGAL_ADDRESS</c>; an unknown value gives <c>CUDA_ERROR_&lt;number&gt;</c>.</summary>
+    /// <summary>
+    /// For example <c>CUDA_ERROR_ILLEGAL_ADDRESS</c>; an unknown value gives <c>CUDA_ERROR_&lt;number&gt;</c>.
+    /// </summary>
     public static string DriverName(this CudaResult result)
     {
         if (result == CudaResult.Success) return "CUDA_SUCCESS";

@@ -6,7 +6,8 @@ namespace CudaLora.Kernels.Driver;
 public static class DriverProbe
 {
     /// <summary>
-    /// The machine's CUDA driver if it loads, starts and sees a device; otherwise false and <paramref name="reason"/> in
+    /// The machine's CUDA driver if it loads, starts and sees a device; otherwise false and <paramref name="reason"/>
+    /// in
     /// one line. The emulator is never an answer: whoever wants it makes one.
     /// </summary>
     public static bool TryFindCuda([NotNullWhen(true)] out ICudaDriver? driver, out string reason)

@@ -19,7 +19,9 @@ public readonly record struct Dim3(uint X, uint Y = 1, uint Z = 1)
 /// <summary>Grid in blocks, block in threads, dynamic shared memory in bytes, cluster in blocks (0 = none).</summary>
 public readonly record struct LaunchShape(Dim3 Grid, Dim3 Block, uint SharedBytes = 0, Dim3 Cluster = default)
 {
-    /// <summary>Programmatic dependent launch: the kernel may start before the one ahead of it in the stream ends.</summary>
+    /// <summary>
+    /// Programmatic dependent launch: the kernel may start before the one ahead of it in the stream ends.
+    /// </summary>
     public bool Programmatic { get; init; }
 
     /// <summary>True when a cluster was asked for.</summary>

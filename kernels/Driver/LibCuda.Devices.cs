@@ -105,7 +105,8 @@ public sealed unsafe partial class LibCuda
         out int blocks, nint function, int blockThreads, nuint dynamicShared)
     {
         int blocksOut = default;
-        CudaResult result = occupancyMaxActiveBlocksPerMultiprocessor(&blocksOut, function, blockThreads, dynamicShared);
+        CudaResult result = occupancyMaxActiveBlocksPerMultiprocessor(
+            &blocksOut, function, blockThreads, dynamicShared);
         blocks = blocksOut;
         return result;
     }

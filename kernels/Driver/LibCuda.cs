@@ -43,7 +43,8 @@ public sealed unsafe partial class LibCuda : ICudaDriver
         funcSetAttribute =
             (delegate* unmanaged<nint, FunctionAttribute, int, CudaResult>)find.Symbol("cuFuncSetAttribute");
         occupancyMaxActiveBlocksPerMultiprocessor =
-            (delegate* unmanaged<int*, nint, int, nuint, CudaResult>)find.Symbol("cuOccupancyMaxActiveBlocksPerMultiprocessor");
+            (delegate* unmanaged<int*, nint, int, nuint, CudaResult>)find.Symbol(
+                "cuOccupancyMaxActiveBlocksPerMultiprocessor");
         memAlloc = (delegate* unmanaged<ulong*, nuint, CudaResult>)find.Symbol("cuMemAlloc_v2");
         memFree = (delegate* unmanaged<ulong, CudaResult>)find.Symbol("cuMemFree_v2");
         memAllocAsync = (delegate* unmanaged<ulong*, nuint, nint, CudaResult>)find.Symbol("cuMemAllocAsync");
@@ -95,7 +96,8 @@ public sealed unsafe partial class LibCuda : ICudaDriver
         graphExecUpdate =
             (delegate* unmanaged<nint, nint, GraphUpdateInfo*, CudaResult>)find.Symbol("cuGraphExecUpdate_v2");
         launchKernel = (delegate* unmanaged<
-            nint, uint, uint, uint, uint, uint, uint, uint, nint, void**, void**, CudaResult>)find.Symbol("cuLaunchKernel");
+            nint, uint, uint, uint, uint, uint, uint, uint, nint, void**, void**, CudaResult>)find.Symbol(
+                "cuLaunchKernel");
         launchKernelEx =
             (delegate* unmanaged<LaunchConfig*, nint, void**, void**, CudaResult>)find.Symbol("cuLaunchKernelEx");
         tensorMapEncodeTiled = (delegate* unmanaged<
@@ -114,7 +116,9 @@ public sealed unsafe partial class LibCuda : ICudaDriver
     public static bool TryLoad([NotNullWhen(true)] out LibCuda? driver, out string reason) =>
         TryLoad(OperatingSystem.IsWindows() ? "nvcuda.dll" : "libcuda.so.1", out driver, out reason);
 
-    /// <summary>Loads the driver from a library name or path; without it <paramref name="reason"/> says what failed.</summary>
+    /// <summary>
+    /// Loads the driver from a library name or path; without it <paramref name="reason"/> says what failed.
+    /// </summary>
     public static bool TryLoad(string library, [NotNullWhen(true)] out LibCuda? driver, out string reason)
     {
         driver = null;

@@ -26,7 +26,17 @@ public sealed class Ptxas
         return null;
     }
 
-    /// <summary>Assembles a file for <paramref name="target"/>, for example sm_80. Writes nothing unless asked.</summary>
+    /// <summary>The release it calls itself, for example 12.4.131.</summary>
+    public string Version()
+    {
+        string said = Run(out _, "--version");
+        int at = said.LastIndexOf(", V", StringComparison.Ordinal);
+        return at < 0 ? "unknown" : said[(at + 3)..].Split('\n')[0].Trim();
+    }
+
+    /// <summary>
+    /// Assembles a file for <paramref name="target"/>, for example sm_80. Writes nothing unless asked.
+    /// </summary>
     /// <param name="file">PTX file.</param>
     /// <param name="target">Architecture, at least the one the text names.</param>
     /// <param name="cubin">Where the result goes, or null to drop it.</param>
@@ -35,23 +45,29 @@ public sealed class Ptxas
         string output = cubin ?? System.IO.Path.GetTempFileName();
         try
         {
-            var start = new ProcessStartInfo(Path)
-            {
-                RedirectStandardError = true,
-                RedirectStandardOutput = true,
-                ArgumentList = { "-v", "-arch", target, file, "-o", output },
-            };
-            using Process process = Process.Start(start)
-                ?? throw new InvalidOperationException($"[ptxas] must start, but did not ({Path})");
-            Task<string> said = process.StandardOutput.ReadToEndAsync();
-            string text = process.StandardError.ReadToEnd() + said.GetAwaiter().GetResult();
-            process.WaitForExit();
-            return new AssemblyResult(process.ExitCode == 0, AssemblerLog.Parse(text), text.Trim());
+            string text = Run(out int exitCode, "-v", "-arch", target, file, "-o", output);
+            return new AssemblyResult(exitCode == 0, AssemblerLog.Parse(text), text.Trim());
         }
         finally
         {
             if (cubin is null) File.Delete(output);
         }
+    }
+
+    private string Run(out int exitCode, params string[] arguments)
+    {
+        var start = new ProcessStartInfo(Path, arguments)
+        {
+            RedirectStandardError = true,
+            RedirectStandardOutput = true,
+        };
+        using Process process = Process.Start(start)
+            ?? throw new InvalidOperationException($"[ptxas] must start, but did not ({Path})");
+        Task<string> said = process.StandardOutput.ReadToEndAsync();
+        string text = process.StandardError.ReadToEnd() + said.GetAwaiter().GetResult();
+        process.WaitForExit();
+        exitCode = process.ExitCode;
+        return text;
     }
 
     private static IEnumerable<string> Candidates()

@@ -25,7 +25,9 @@ internal sealed unsafe class SymbolFinder
     /// <summary>The first symbol that was asked for and not found.</summary>
     public string? Missing => missing;
 
-    /// <summary>Address of <paramref name="export"/> (a `_v2` name where the driver has one), or 0 and <see cref="Missing"/>.</summary>
+    /// <summary>
+    /// Address of <paramref name="export"/> (a `_v2` name where the driver has one), or 0 and <see cref="Missing"/>.
+    /// </summary>
     public nint Symbol(string export)
     {
         if (getProcAddress != null && TryProcAddress(BaseName(export), out nint address)) return address;

@@ -18,6 +18,7 @@ public sealed class CudaContext : IDisposable
         Properties = DeviceProperties.Read(this);
         Memory = new MemoryPool(this);
         Stream = new CudaStream(this);
+        Modules = new ModuleCache(this);
     }
 
     /// <summary>The driver that every call goes to.</summary>
@@ -34,6 +35,9 @@ public sealed class CudaContext : IDisposable
 
     /// <summary>The stream that work goes to unless told otherwise.</summary>
     public CudaStream Stream { get; }
+
+    /// <summary>The project's own kernels.</summary>
+    public ModuleCache Modules { get; }
 
     /// <summary>
     /// Waits after every launch, so that a fault is reported at the kernel that made it. Slow; off by default.
@@ -62,6 +66,7 @@ public sealed class CudaContext : IDisposable
     {
         if (disposed) return;
         disposed = true;
+        Modules.Dispose();
         Stream.Dispose();
         Memory.Dispose();
         _ = Driver.DevicePrimaryCtxRelease(Device);

@@ -18,7 +18,9 @@ public sealed unsafe class CudaModule : IDisposable
     /// <summary>What errors call it: usually the file name.</summary>
     public string Name { get; }
 
-    /// <summary>The JIT compiler's words; <see cref="AssemblerLog.Parse"/> reads registers, spills and warnings from it.</summary>
+    /// <summary>
+    /// The JIT compiler's words; <see cref="AssemblerLog.Parse"/> reads registers, spills and warnings from it.
+    /// </summary>
     public string Log { get; }
 
     /// <summary>Loads PTX text.</summary>
@@ -62,7 +64,9 @@ public sealed unsafe class CudaModule : IDisposable
         }
     }
 
-    /// <summary>The entry <paramref name="entry"/>, launched with <typeparamref name="TArgs"/> as its parameter block.</summary>
+    /// <summary>
+    /// The entry <paramref name="entry"/>, launched with <typeparamref name="TArgs"/> as its parameter block.
+    /// </summary>
     public Kernel<TArgs> Kernel<TArgs>(string entry) where TArgs : unmanaged => new(context, Function(entry));
 
     /// <summary>The entry and its cost.</summary>

@@ -52,7 +52,7 @@ public sealed unsafe class CudaStream : IDisposable
         fixed (T* from = source)
         {
             Context.Check(
-                Context.Driver.MemcpyHtoDAsync(destination.Address, from, (nuint)source.Length * (nuint)sizeof(T), handle),
+                Context.Driver.MemcpyHtoDAsync(destination.Address, from, Bytes<T>(source.Length), handle),
                 "cuMemcpyHtoDAsync");
         }
     }
@@ -63,7 +63,7 @@ public sealed unsafe class CudaStream : IDisposable
         fixed (T* to = destination)
         {
             Context.Check(
-                Context.Driver.MemcpyDtoHAsync(to, source.Address, (nuint)destination.Length * (nuint)sizeof(T), handle),
+                Context.Driver.MemcpyDtoHAsync(to, source.Address, Bytes<T>(destination.Length), handle),
                 "cuMemcpyDtoHAsync");
             Synchronize();
         }
@@ -73,13 +73,15 @@ public sealed unsafe class CudaStream : IDisposable
     public void Copy<T>(DevicePointer<T> source, DevicePointer<T> destination, long count) where T : unmanaged =>
         Context.Check(
             Context.Driver.MemcpyDtoDAsync(
-                destination.Address, source.Address, checked((nuint)count * (nuint)sizeof(T)), handle),
+                destination.Address, source.Address, Bytes<T>(count), handle),
             "cuMemcpyDtoDAsync");
 
     /// <summary>Queues zeroing of <paramref name="count"/> elements.</summary>
     public void Zero<T>(DevicePointer<T> destination, long count) where T : unmanaged => Context.Check(
-        Context.Driver.MemsetD8Async(destination.Address, 0, checked((nuint)count * (nuint)sizeof(T)), handle),
+        Context.Driver.MemsetD8Async(destination.Address, 0, Bytes<T>(count), handle),
         "cuMemsetD8Async");
+
+    private static nuint Bytes<T>(long count) where T : unmanaged => checked((nuint)count * (nuint)sizeof(T));
 
     /// <inheritdoc/>
     public void Dispose()

@@ -20,7 +20,9 @@ public sealed record DeviceProperties
     /// <summary>Level-2 cache.</summary>
     public required int L2Bytes { get; init; }
 
-    /// <summary>Peak memory bandwidth in bytes per second from clock and bus width; 0 where the driver tells neither.</summary>
+    /// <summary>
+    /// Peak memory bandwidth in bytes per second from clock and bus width; 0 where the driver tells neither.
+    /// </summary>
     public required double PeakBytesPerSecond { get; init; }
 
     /// <summary>Most dynamic plus static shared memory a block can have after opting in.</summary>

@@ -8,7 +8,8 @@ namespace CudaLora.Kernels.Runtime;
 /// and allocates nothing.
 /// </summary>
 /// <typeparam name="TArgs">
-/// Sequential layout, <c>Pack = 4</c>, in the order of the entry's .param list, with every 8-byte member at a multiple of 8.
+/// Sequential layout, <c>Pack = 4</c>, in the order of the entry's .param list, with every 8-byte member at a multiple
+/// of 8.
 /// </typeparam>
 public sealed unsafe class Kernel<TArgs> where TArgs : unmanaged
 {

@@ -53,7 +53,9 @@ public sealed class MemoryPool : IDisposable
         return buffer;
     }
 
-    /// <summary>Address of <paramref name="bytes"/> new bytes, usable by later work of <paramref name="stream"/>.</summary>
+    /// <summary>
+    /// Address of <paramref name="bytes"/> new bytes, usable by later work of <paramref name="stream"/>.
+    /// </summary>
     /// <exception cref="CudaOutOfMemoryException">The device has no room.</exception>
     public ulong AllocateBytes(ulong bytes, CudaStream stream)
     {
@@ -79,7 +81,9 @@ public sealed class MemoryPool : IDisposable
         return address;
     }
 
-    /// <summary>Gives back what <see cref="AllocateBytes"/> returned, after the work queued in the stream so far.</summary>
+    /// <summary>
+    /// Gives back what <see cref="AllocateBytes"/> returned, after the work queued in the stream so far.
+    /// </summary>
     public void FreeBytes(ulong address, ulong bytes, CudaStream stream)
     {
         ArgumentNullException.ThrowIfNull(stream);

@@ -11,7 +11,8 @@ public static class TensorMaps
     /// (boxRows, boxCols). Reads outside give zeros and still count the whole box's bytes.
     /// </summary>
     /// <exception cref="CudaException">
-    /// The address is not 16-byte aligned, the row pitch no multiple of 16 bytes, a box extent above 256, or the box's row
+    /// The address is not 16-byte aligned, the row pitch no multiple of 16 bytes, a box extent above 256, or the box's
+    /// row
     /// longer than the swizzle span.
     /// </exception>
     public static TensorMap Encode2D<T>(
@@ -29,7 +30,7 @@ public static class TensorMaps
             result, "cuTensorMapEncodeTiled",
             result == CudaResult.Success
                 ? null
-                : $"{type} ({rows}, {cols}) stride {stride} at {address}, box ({boxRows}, {boxCols}), swizzle {swizzle}");
+                : $"{type} ({rows}, {cols}) stride {stride} at {address}, box ({boxRows}, {boxCols}), {swizzle}");
         return map;
     }
 }

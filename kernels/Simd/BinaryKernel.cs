@@ -85,18 +85,22 @@ public static unsafe class BinaryKernel
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         private readonly void RowWithScalar(float* a, bool fixedA, float* b, bool fixedB, float* y, int n)
         {
-            var map = default(TMap);
             Vector<float> va = new(*a), vb = new(*b);
-            for (var i = 0; i < n; i += Vectors.Width)
-            {
-                var lanes = Math.Min(Vectors.Width, n - i);
-                if (!fixedA)
-                    va = Vectors.Load(a + i, lanes);
-                if (!fixedB)
-                    vb = Vectors.Load(b + i, lanes);
-                Vectors.Put(map.Apply(va, vb), y + i, lanes, Accumulate);
-            }
+            var i = 0;
+            for (; i <= n - Vectors.Width; i += Vectors.Width)
+                Step(fixedA ? va : Vector.Load(a + i), fixedB ? vb : Vector.Load(b + i), y + i, Vectors.Width);
+            if (i == n)
+                return;
+            if (!fixedA)
+                va = Vectors.Load(a + i, n - i);
+            if (!fixedB)
+                vb = Vectors.Load(b + i, n - i);
+            Step(va, vb, y + i, n - i);
         }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private readonly void Step(Vector<float> a, Vector<float> b, float* y, int lanes) =>
+            Vectors.Put(default(TMap).Apply(a, b), y, lanes, Accumulate);
     }
 
     private readonly struct AddMap : IMap2

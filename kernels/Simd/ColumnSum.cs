@@ -90,11 +90,11 @@ internal static unsafe class ColumnSum
             }
             for (; r < rows; r++)
             {
-                for (var c = 0; c < cols; c += Vectors.Width)
-                {
-                    var lanes = Math.Min(Vectors.Width, cols - c);
-                    Vectors.Put(Term.At(row + r, col + c, lanes), to + c, lanes, true);
-                }
+                var c = 0;
+                for (; c <= cols - Vectors.Width; c += Vectors.Width)
+                    Vectors.Put(Term.At(row + r, col + c, Vectors.Width), to + c, Vectors.Width, true);
+                if (c < cols)
+                    Vectors.Put(Term.At(row + r, col + c, cols - c), to + c, cols - c, true);
             }
         }
 
@@ -125,16 +125,22 @@ internal static unsafe class ColumnSum
                 var start = (int)(tile % Blocks) * ColumnBlock;
                 var o = tile / Blocks;
                 var stop = Math.Min(Cols, start + ColumnBlock);
-                for (var c = start; c < stop; c += Vectors.Width)
-                {
-                    var lanes = Math.Min(Vectors.Width, stop - c);
-                    var from = Partial + o * Chunks * Cols + c;
-                    var sum = Vectors.Load(from, lanes);
-                    for (var k = 1; k < Chunks; k++)
-                        sum += Vectors.Load(from + (long)k * Cols, lanes);
-                    Vectors.Put(sum * scale, Y + o * Cols + c, lanes, Accumulate);
-                }
+                var c = start;
+                for (; c <= stop - Vectors.Width; c += Vectors.Width)
+                    Add(o, c, Vectors.Width, scale);
+                if (c < stop)
+                    Add(o, c, stop - c, scale);
             }
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private readonly void Add(long o, int c, int lanes, Vector<float> scale)
+        {
+            var from = Partial + o * Chunks * Cols + c;
+            var sum = Vectors.Load(from, lanes);
+            for (var k = 1; k < Chunks; k++)
+                sum += Vectors.Load(from + (long)k * Cols, lanes);
+            Vectors.Put(sum * scale, Y + o * Cols + c, lanes, Accumulate);
         }
     }
 

@@ -1,6 +1,3 @@
-using System.Numerics;
-using static CudaLora.Kernels.Simd.VectorMath;
-
 namespace CudaLora.Kernels.Simd;
 
 /// <summary>
@@ -68,18 +65,19 @@ public static unsafe class CrossEntropyKernel
 
         private readonly float Row(float* x, int label)
         {
-            RowStatistics.MaxAndSum(x, Cols, out var max, out var sum);
-            var loss = (float)(max - x[label] + Math.Log(sum));
-            if (!Gradient)
-                return loss;
-            Vector<float> top = Of(max), scale = Of((float)(Scale / sum));
-            for (var c = 0; c < Cols; c += Vectors.Width)
+            var logit = x[label];
+            float max;
+            double sum;
+            if (Gradient)
             {
-                var lanes = Math.Min(Vectors.Width, Cols - c);
-                Vectors.Store(Exp(Vectors.Load(x + c, lanes) - top) * scale, x + c, lanes);
+                RowStatistics.Exponentials(x, x, Cols, Scale, out max, out sum);
+                x[label] -= Scale;
             }
-            x[label] -= Scale;
-            return loss;
+            else
+            {
+                RowStatistics.MaxAndSum(x, Cols, out max, out sum);
+            }
+            return (float)(max - logit + Math.Log(sum));
         }
     }
 }

@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.CompilerServices;
 
 namespace CudaLora.Kernels.Simd;
 
@@ -46,14 +47,20 @@ public static unsafe class DropoutKernel
             for (var i = (long)item * Split.Grain; i < end; i += Philox.Batch)
             {
                 Philox.Words((ulong)i, Stream, Seed, words);
-                for (var j = 0; j < Philox.Batch && i + j < end; j += Vectors.Width)
-                {
-                    var lanes = (int)Math.Min(Vectors.Width, end - i - j);
-                    var keep = Vector.AsVectorSingle(Vector.GreaterThanOrEqual(Vector.Load(words + j), threshold));
-                    var kept = Vector.BitwiseAnd(Vectors.Load(X + i + j, lanes) * scale, keep);
-                    Vectors.Put(kept, Y + i + j, lanes, Accumulate);
-                }
+                var n = (int)Math.Min(Philox.Batch, end - i);
+                var j = 0;
+                for (; j <= n - Vectors.Width; j += Vectors.Width)
+                    Mask(i + j, words + j, Vectors.Width, threshold, scale);
+                if (j < n)
+                    Mask(i + j, words + j, n - j, threshold, scale);
             }
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private readonly void Mask(long i, uint* words, int lanes, Vector<uint> threshold, Vector<float> scale)
+        {
+            var keep = Vector.AsVectorSingle(Vector.GreaterThanOrEqual(Vector.Load(words), threshold));
+            Vectors.Put(Vector.BitwiseAnd(Vectors.Load(X + i, lanes) * scale, keep), Y + i, lanes, Accumulate);
         }
     }
 }

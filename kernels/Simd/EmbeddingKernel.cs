@@ -1,5 +1,3 @@
-using System.Numerics;
-
 namespace CudaLora.Kernels.Simd;
 
 /// <summary>Rows of a table (vocabulary, cols) by id.</summary>
@@ -55,12 +53,8 @@ public static unsafe class EmbeddingKernel
             var end = Math.Min(Cols, start + ColumnBlock);
             for (var r = 0; r < Rows; r++)
             {
-                float* from = Dy + (long)r * Cols, to = Table + (long)Ids[r] * Cols;
-                for (var c = start; c < end; c += Vectors.Width)
-                {
-                    var lanes = Math.Min(Vectors.Width, end - c);
-                    Vectors.Put(Vectors.Load(from + c, lanes), to + c, lanes, true);
-                }
+                var to = Table + (long)Ids[r] * Cols;
+                Vectors.Copy(Dy + (long)r * Cols + start, to + start, end - start, true);
             }
         }
     }

@@ -80,11 +80,11 @@ public static unsafe class GatherLogProbsKernel
         private readonly void Row(float* x, float* to, int r)
         {
             Vector<float> lse = Of(Lse[r]), scale = Of(-Dy[r]);
-            for (var c = 0; c < Cols; c += Vectors.Width)
-            {
-                var lanes = Math.Min(Vectors.Width, Cols - c);
-                Vectors.Put(Exp(Vectors.Load(x + c, lanes) - lse) * scale, to + c, lanes, Accumulate);
-            }
+            var c = 0;
+            for (; c <= Cols - Vectors.Width; c += Vectors.Width)
+                Vectors.Put(Exp(Vector.Load(x + c) - lse) * scale, to + c, Vectors.Width, Accumulate);
+            if (c < Cols)
+                Vectors.Put(Exp(Vectors.Load(x + c, Cols - c) - lse) * scale, to + c, Cols - c, Accumulate);
             to[Labels[r]] += Dy[r];
         }
     }

@@ -75,15 +75,25 @@ public static unsafe class LayerNormKernel
                 var rstd = (float)(1.0 / Math.Sqrt(CentredSquares(x, mean) / Cols + Eps));
                 Mean[r] = mean;
                 Rstd[r] = rstd;
-                var y = Y + (long)r * Cols;
-                for (var c = 0; c < Cols; c += Vectors.Width)
-                {
-                    var lanes = Math.Min(Vectors.Width, Cols - c);
-                    var h = (Vectors.Load(x + c, lanes) - Of(mean)) * Of(rstd);
-                    var shift = B == null ? Vector<float>.Zero : Vectors.Load(B + c, lanes);
-                    Vectors.Store(Fma(h, Vectors.Load(W + c, lanes), shift), y + c, lanes);
-                }
+                Row(x, Y + (long)r * Cols, Of(mean), Of(rstd));
             }
+        }
+
+        private readonly void Row(float* x, float* y, Vector<float> mean, Vector<float> rstd)
+        {
+            var c = 0;
+            for (; c <= Cols - Vectors.Width; c += Vectors.Width)
+                Write(x + c, y + c, c, Vectors.Width, mean, rstd);
+            if (c < Cols)
+                Write(x + c, y + c, c, Cols - c, mean, rstd);
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private readonly void Write(float* x, float* y, int c, int lanes, Vector<float> mean, Vector<float> rstd)
+        {
+            var h = (Vectors.Load(x, lanes) - mean) * rstd;
+            var shift = B == null ? Vector<float>.Zero : Vectors.Load(B + c, lanes);
+            Vectors.Store(Fma(h, Vectors.Load(W + c, lanes), shift), y, lanes);
         }
 
         // Two passes: the difference of large squares would lose the variance of a row far from zero.
@@ -121,23 +131,37 @@ public static unsafe class LayerNormKernel
         {
             float* x = X + at, dy = Dy + at, dx = Dx + at;
             Vector<float> sumG = default, sumGh = default;
-            for (var c = 0; c < Cols; c += Vectors.Width)
-            {
-                var lanes = Math.Min(Vectors.Width, Cols - c);
-                // Lanes past the end have w = 0, so g = 0 there.
-                var g = Vectors.Load(W + c, lanes) * Vectors.Load(dy + c, lanes);
-                sumG += g;
-                sumGh = Fma(g, (Vectors.Load(x + c, lanes) - mean) * rstd, sumGh);
-            }
+            var c = 0;
+            for (; c <= Cols - Vectors.Width; c += Vectors.Width)
+                Add(x + c, dy + c, c, Vectors.Width, mean, rstd, ref sumG, ref sumGh);
+            if (c < Cols)
+                Add(x + c, dy + c, c, Cols - c, mean, rstd, ref sumG, ref sumGh);
             var meanG = Of(Vector.Sum(sumG) / Cols);
-            var meanGh = Of(Vector.Sum(sumGh) / Cols);
-            for (var c = 0; c < Cols; c += Vectors.Width)
-            {
-                var lanes = Math.Min(Vectors.Width, Cols - c);
-                var g = Vectors.Load(W + c, lanes) * Vectors.Load(dy + c, lanes);
-                var h = (Vectors.Load(x + c, lanes) - mean) * rstd;
-                Vectors.Put((g - meanG - h * meanGh) * rstd, dx + c, lanes, Accumulate);
-            }
+            var along = Of(Vector.Sum(sumGh) / Cols) * rstd;
+            for (c = 0; c <= Cols - Vectors.Width; c += Vectors.Width)
+                Write(x + c, dy + c, dx + c, c, Vectors.Width, mean, rstd, meanG, along);
+            if (c < Cols)
+                Write(x + c, dy + c, dx + c, c, Cols - c, mean, rstd, meanG, along);
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private readonly void Add(
+            float* x, float* dy, int c, int lanes, Vector<float> mean, Vector<float> rstd,
+            ref Vector<float> sumG, ref Vector<float> sumGh)
+        {
+            // Lanes past the end have w = 0, so g = 0 there.
+            var g = Vectors.Load(W + c, lanes) * Vectors.Load(dy, lanes);
+            sumG += g;
+            sumGh = Fma(g, (Vectors.Load(x, lanes) - mean) * rstd, sumGh);
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private readonly void Write(
+            float* x, float* dy, float* dx, int c, int lanes, Vector<float> mean, Vector<float> rstd,
+            Vector<float> meanG, Vector<float> along)
+        {
+            var g = Vectors.Load(W + c, lanes) * Vectors.Load(dy, lanes);
+            Vectors.Put((g - meanG - (Vectors.Load(x, lanes) - mean) * along) * rstd, dx, lanes, Accumulate);
         }
     }
 

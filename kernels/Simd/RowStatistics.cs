@@ -27,6 +27,41 @@ internal static unsafe class RowStatistics
         }
     }
 
+    /// <summary>y = factor e^x / sum(e^x) with one exponential per element; y may equal x.</summary>
+    /// <param name="x">A row.</param>
+    /// <param name="y">A row.</param>
+    /// <param name="n">Columns.</param>
+    /// <param name="factor">1 for the softmax.</param>
+    /// <param name="max">max(x).</param>
+    /// <param name="sum">sum(e^(x - max)).</param>
+    public static void Exponentials(float* x, float* y, int n, float factor, out float max, out double sum)
+    {
+        // Each block is written relative to the maximum so far, and corrected once the whole row is known.
+        var blocks = Split.Items(n, Block);
+        var references = blocks <= 64 ? stackalloc float[blocks] : new float[blocks];
+        max = float.NegativeInfinity;
+        sum = 0;
+        for (var b = 0; b < blocks; b++)
+        {
+            var start = b * Block;
+            var count = Math.Min(Block, n - start);
+            var highest = Max(x + start, count);
+            if (highest > max)
+            {
+                sum *= Math.Exp(max - highest);
+                max = highest;
+            }
+            references[b] = float.IsNegativeInfinity(max) ? 0f : max;
+            sum += ExpTo(x + start, y + start, count, references[b]);
+        }
+        for (var b = 0; b < blocks; b++)
+        {
+            var start = b * Block;
+            var scale = (float)(factor / sum * Math.Exp(references[b] - max));
+            Vectors.Scale(y + start, scale, y + start, Math.Min(Block, n - start), false);
+        }
+    }
+
     /// <summary>log(sum(e^x)).</summary>
     public static float LogSumExp(float* x, int n)
     {
@@ -48,6 +83,27 @@ internal static unsafe class RowStatistics
             best = Vector.MaxNative(Vector.Load(x + c), best);
         // The last register overlaps the one before.
         return Vectors.Max(Vector.MaxNative(Vector.Load(x + n - Vectors.Width), best));
+    }
+
+    private static float ExpTo(float* x, float* y, int n, float max)
+    {
+        Vector<float> s = default;
+        var top = Of(max);
+        var c = 0;
+        for (; c <= n - Vectors.Width; c += Vectors.Width)
+        {
+            var e = Exp(Vector.Load(x + c) - top);
+            e.Store(y + c);
+            s += e;
+        }
+        var sum = Vector.Sum(s);
+        if (c == n)
+            return sum;
+        var last = Exp(Vectors.Load(x + c, n - c) - top);
+        Vectors.Store(last, y + c, n - c);
+        for (var i = 0; i < n - c; i++)
+            sum += last[i];
+        return sum;
     }
 
     private static float ExpSum(float* x, int n, float max)

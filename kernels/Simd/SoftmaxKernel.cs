@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.CompilerServices;
 using static CudaLora.Kernels.Simd.VectorMath;
 
 namespace CudaLora.Kernels.Simd;
@@ -42,15 +43,17 @@ public static unsafe class SoftmaxKernel
 
         private readonly void Row(float* x, float* y)
         {
-            RowStatistics.MaxAndSum(x, Cols, out var max, out var sum);
-            var shift = Of(Log ? (float)(max + Math.Log(sum)) : max);
-            var scale = Of((float)(1 / sum));
-            for (var c = 0; c < Cols; c += Vectors.Width)
+            if (!Log)
             {
-                var lanes = Math.Min(Vectors.Width, Cols - c);
-                var v = Vectors.Load(x + c, lanes) - shift;
-                Vectors.Store(Log ? v : Exp(v) * scale, y + c, lanes);
+                RowStatistics.Exponentials(x, y, Cols, 1f, out _, out _);
+                return;
             }
+            var shift = Of(RowStatistics.LogSumExp(x, Cols));
+            var c = 0;
+            for (; c <= Cols - Vectors.Width; c += Vectors.Width)
+                (Vector.Load(x + c) - shift).Store(y + c);
+            if (c < Cols)
+                Vectors.Store(Vectors.Load(x + c, Cols - c) - shift, y + c, Cols - c);
         }
     }
 
@@ -71,12 +74,18 @@ public static unsafe class SoftmaxKernel
         private readonly void Row(float* y, float* dy, float* dx)
         {
             var sum = Of((float)(Log ? Vectors.Sum(dy, Cols) : Vectors.Dot(y, dy, Cols)));
-            for (var c = 0; c < Cols; c += Vectors.Width)
-            {
-                var lanes = Math.Min(Vectors.Width, Cols - c);
-                Vector<float> vy = Vectors.Load(y + c, lanes), g = Vectors.Load(dy + c, lanes);
-                Vectors.Put(Log ? g - Exp(vy) * sum : vy * (g - sum), dx + c, lanes, Accumulate);
-            }
+            var c = 0;
+            for (; c <= Cols - Vectors.Width; c += Vectors.Width)
+                Write(y + c, dy + c, dx + c, Vectors.Width, sum);
+            if (c < Cols)
+                Write(y + c, dy + c, dx + c, Cols - c, sum);
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private readonly void Write(float* y, float* dy, float* dx, int lanes, Vector<float> sum)
+        {
+            Vector<float> v = Vectors.Load(y, lanes), g = Vectors.Load(dy, lanes);
+            Vectors.Put(Log ? g - Exp(v) * sum : v * (g - sum), dx, lanes, Accumulate);
         }
     }
 }

@@ -1,5 +1,3 @@
-using System.Numerics;
-
 namespace CudaLora.Kernels.Simd;
 
 /// <summary>Sums over one axis of an array seen as (outer, axis, inner), and the gradient of such sums.</summary>
@@ -130,16 +128,8 @@ public static unsafe class SumKernel
                     Dx[row] = (Accumulate ? Dx[row] : 0f) + Dy[row / Axis] * Scale;
                 return;
             }
-            var scale = new Vector<float>(Scale);
             for (var row = first; row < end; row++)
-            {
-                float* from = Dy + row / Axis * Inner, to = Dx + row * Inner;
-                for (var c = 0; c < Inner; c += Vectors.Width)
-                {
-                    var lanes = Math.Min(Vectors.Width, Inner - c);
-                    Vectors.Put(Vectors.Load(from + c, lanes) * scale, to + c, lanes, Accumulate);
-                }
-            }
+                Vectors.Scale(Dy + row / Axis * Inner, Scale, Dx + row * Inner, Inner, Accumulate);
         }
     }
 }

@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.CompilerServices;
 using static CudaLora.Kernels.Simd.VectorMath;
 
 namespace CudaLora.Kernels.Simd;
@@ -70,11 +71,15 @@ public static unsafe class SwigluKernel
             var end = Math.Min(Rows, first + Split.Rows(Cols));
             for (var r = first; r < end; r++)
             {
-                for (var c = 0; c < Cols; c += Vectors.Width)
-                    Step(r * Stride + c, (long)r * Cols + c, Math.Min(Vectors.Width, Cols - c));
+                var c = 0;
+                for (; c <= Cols - Vectors.Width; c += Vectors.Width)
+                    Step(r * Stride + c, (long)r * Cols + c, Vectors.Width);
+                if (c < Cols)
+                    Step(r * Stride + c, (long)r * Cols + c, Cols - c);
             }
         }
 
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
         private readonly void Step(long at, long dense, int lanes)
         {
             var gate = Vectors.Load(Gate + at, lanes);

@@ -40,11 +40,22 @@ internal static unsafe class Vectors
             new Span<float>(from, n).CopyTo(new Span<float>(to, n));
             return;
         }
-        for (var i = 0; i < n; i += Width)
-        {
-            var lanes = Math.Min(Width, n - i);
-            Put(Load(from + i, lanes), to + i, lanes, true);
-        }
+        var i = 0;
+        for (; i <= n - Width; i += Width)
+            (Vector.Load(to + i) + Vector.Load(from + i)).Store(to + i);
+        if (i < n)
+            Put(LoadPart(from + i, n - i), to + i, n - i, true);
+    }
+
+    /// <summary>to (+)= scale * from, one row.</summary>
+    public static void Scale(float* from, float scale, float* to, int n, bool accumulate)
+    {
+        var factor = new Vector<float>(scale);
+        var i = 0;
+        for (; i <= n - Width; i += Width)
+            Put(Vector.Load(from + i) * factor, to + i, Width, accumulate);
+        if (i < n)
+            Put(LoadPart(from + i, n - i) * factor, to + i, n - i, accumulate);
     }
 
     /// <summary>Largest lane; NaN lanes are passed over.</summary>
