@@ -11,7 +11,8 @@ public static partial class TensorOps
     public static Tensor Cast(this Tensor x, DType dtype)
     {
         if (!IsFloat(x.DType) || !IsFloat(dtype))
-            throw new ArgumentException($"[cast] dtypes must be F32, BF16 or F16, but got {x.DType} to {dtype} (x {x.Shape})");
+            throw new ArgumentException(
+                $"[cast] dtypes must be F32, BF16 or F16, but got {x.DType} to {dtype} (x {x.Shape})");
         return x.DType == dtype ? x : new CastOp(x).Run(x.Shape, dtype);
     }
 

@@ -29,7 +29,8 @@ public sealed unsafe class AdamW : IDisposable
             foreach (var parameter in group.Parameters)
             {
                 if (!seen.Add(parameter.Value))
-                    throw new ArgumentException($"[adamw] a parameter must be in one group, but got {parameter.Path} twice");
+                    throw new ArgumentException(
+                        $"[adamw] a parameter must be in one group, but got {parameter.Path} twice");
                 if (parameter.Trainable)
                     made.Add(new Slot(group, parameter));
             }

@@ -154,7 +154,8 @@ public static unsafe class CastKernel
             // Subnormal results: adding 0.5 lines the last kept bit up with the float's last bit; the hardware rounds.
             var sum = Vector.AsVectorSingle(magnitude) + new Vector<float>(0.5f);
             var small = Vector.AsVectorUInt32(sum) - new Vector<uint>(0x3F000000);
-            var word = Vector.ConditionalSelect(Vector.LessThan(magnitude, new Vector<uint>(113u << 23)), small, normal);
+            var tiny = Vector.LessThan(magnitude, new Vector<uint>(113u << 23));
+            var word = Vector.ConditionalSelect(tiny, small, normal);
             // 65520 and above.
             var over = Vector.GreaterThanOrEqual(magnitude, new Vector<uint>(0x477FF000));
             word = Vector.ConditionalSelect(over, new Vector<uint>(0x7C00), word);

@@ -4,8 +4,8 @@ using System.Runtime.CompilerServices;
 namespace CudaLora.Kernels.Simd;
 
 /// <summary>
-/// Inverted dropout (Srivastava et al. 2014): y = x / (1 - p) where kept, else 0. The mask is never stored: element i is
-/// dropped when Philox word i is below p * 2^32, so the backward pass is the same call on the gradient.
+/// Inverted dropout (Srivastava et al. 2014): y = x / (1 - p) where kept, else 0. The mask is never stored: element i
+/// is dropped when Philox word i is below p * 2^32, so the backward pass is the same call on the gradient.
 /// </summary>
 public static unsafe class DropoutKernel
 {

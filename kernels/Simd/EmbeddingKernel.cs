@@ -14,8 +14,8 @@ public static unsafe class EmbeddingKernel
     }
 
     /// <summary>
-    /// dtable[ids[r]] += dy[r], after clearing unless <paramref name="accumulate"/>. Items own columns and walk the rows
-    /// in order, so repeated ids always add in the same order.
+    /// dtable[ids[r]] += dy[r], after clearing unless <paramref name="accumulate"/>. Items own columns and walk the
+    /// rows in order, so repeated ids always add in the same order.
     /// </summary>
     public static void Backward(
         float* dy, int* ids, float* dtable, int rows, int vocabulary, int cols, bool accumulate = false)

@@ -66,5 +66,6 @@ public static unsafe class GeluKernel
         }
     }
 
-    private static Vector<float> Inner(Vector<float> x) => Fma(x * x, Of(Cubic), Vector<float>.One) * x * Of(Root2OverPi);
+    private static Vector<float> Inner(Vector<float> x) =>
+        Fma(x * x, Of(Cubic), Vector<float>.One) * x * Of(Root2OverPi);
 }

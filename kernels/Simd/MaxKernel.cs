@@ -1,9 +1,11 @@
 namespace CudaLora.Kernels.Simd;
 
-/// <summary>Maximum over one axis of an array seen as (outer, axis, inner), with the index of its first occurrence.</summary>
+/// <summary>Maximum over one axis of an array seen as (outer, axis, inner), and where it occurs first.</summary>
 public static unsafe class MaxKernel
 {
-    /// <summary>y (outer, inner) = max of x over axis, at = its first index; NaN counts as largest. y or at may be null.</summary>
+    /// <summary>
+    /// y (outer, inner) = max of x over axis, at = its first index; NaN counts as largest. y or at may be null.
+    /// </summary>
     public static void Axis(float* x, int outer, int axis, int inner, float* y, int* at)
     {
         var body = new Body

@@ -13,7 +13,8 @@ public static unsafe class SoftmaxKernel
 
     /// <summary>dx (+)= y (dy - sum(dy y)); dx may equal dy.</summary>
     public static void Backward(float* y, float* dy, float* dx, int rows, int cols, bool accumulate = false) =>
-        Run(new BackwardBody { Y = y, Dy = dy, Dx = dx, Rows = rows, Cols = cols, Accumulate = accumulate }, rows, cols);
+        Run(new BackwardBody { Y = y, Dy = dy, Dx = dx, Rows = rows, Cols = cols, Accumulate = accumulate },
+            rows, cols);
 
     /// <summary>y = x - log(sum(e^x)) per row; y may equal x.</summary>
     public static void LogForward(float* x, float* y, int rows, int cols) =>

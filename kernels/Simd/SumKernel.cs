@@ -5,7 +5,7 @@ public static unsafe class SumKernel
 {
     private const int Chunk = 16384;
 
-    /// <summary>y (outer, inner) (+)= scale * sum of x (outer, axis, inner) over axis. Scale 1 / axis gives the mean.</summary>
+    /// <summary>y (outer, inner) (+)= scale * sum of x (outer, axis, inner) over axis; 1 / axis gives the mean.</summary>
     public static void Axis(
         float* x, int outer, int axis, int inner, float scale, float* y, bool accumulate = false)
     {
@@ -68,7 +68,8 @@ public static unsafe class SumKernel
     private static double Reduce(float* x, long n, bool squares)
     {
         var chunks = Split.Items(n, Chunk);
-        var body = new AllBody { X = x, N = n, Squares = squares, Partial = (double*)Scratch.Floats(ScratchSlot.Shared, 2 * (nint)chunks) };
+        var partial = (double*)Scratch.Floats(ScratchSlot.Shared, 2 * (nint)chunks);
+        var body = new AllBody { X = x, N = n, Squares = squares, Partial = partial };
         Workers.Run(ref body, chunks);
         var total = 0.0;
         for (var c = 0; c < chunks; c++)

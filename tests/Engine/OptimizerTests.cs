@@ -7,7 +7,8 @@ public class OptimizerTests
 {
     private static Parameter Leaf(string name, ReadOnlySpan<float> values, ReadOnlySpan<float> gradient = default)
     {
-        var p = new Parameter(new ParameterPath(name), Tensor.From(values, Shape.Of(values.Length))) { Trainable = true };
+        var value = Tensor.From(values, Shape.Of(values.Length));
+        var p = new Parameter(new ParameterPath(name), value) { Trainable = true };
         if (!gradient.IsEmpty)
             SetGrad(p, gradient);
         return p;
@@ -45,8 +46,9 @@ public class OptimizerTests
         float[] start = Read(file, "adamw.p"), gradients = Read(file, "adamw.g"), after = Read(file, "adamw.y");
         using var scope = TensorScope.Begin();
         var p = Leaf("p", start);
+        double Number(string name) => numbers.GetProperty(name).GetDouble();
         using var optimizer = new AdamW(
-            [new ParameterGroup([p], numbers.GetProperty("lr").GetDouble(), numbers.GetProperty("weight_decay").GetDouble())],
+            [new ParameterGroup([p], Number("lr"), Number("weight_decay"))],
             numbers.GetProperty("betas")[0].GetDouble(), numbers.GetProperty("betas")[1].GetDouble(),
             numbers.GetProperty("eps").GetDouble());
         for (var step = 0; step < 10; step++)

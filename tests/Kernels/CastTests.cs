@@ -5,13 +5,16 @@ namespace CudaLora.Tests.Kernels;
 
 public unsafe class CastTests
 {
+    private static readonly uint[] Mantissas =
+        [0, 1, 0xFFF, 0x1000, 0x1001, 0x3000, 0x7FFF, 0x8000, 0x8001, 0x18000, 0x7FFFFF];
+
     // Every exponent, with mantissas on, just below and just above the rounding boundaries of both formats.
     private static float[] Probes()
     {
         var probes = new List<float> { 0f, float.NegativeZero, float.NaN, float.PositiveInfinity, 65519.9f, 65520f };
         for (var exponent = 0u; exponent < 256; exponent++)
         {
-            foreach (var mantissa in (uint[])[0, 1, 0xFFF, 0x1000, 0x1001, 0x3000, 0x7FFF, 0x8000, 0x8001, 0x18000, 0x7FFFFF])
+            foreach (var mantissa in Mantissas)
             {
                 probes.Add(BitConverter.UInt32BitsToSingle((exponent << 23) | mantissa));
                 probes.Add(BitConverter.UInt32BitsToSingle(0x80000000u | (exponent << 23) | mantissa));
