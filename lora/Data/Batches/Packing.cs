@@ -14,7 +14,7 @@ public static class Packing
         var order = Enumerable.Range(0, lengths.Count).OrderByDescending(i => lengths[i]).ThenBy(i => i).ToArray();
         if (order.Length > 0 && lengths[order[0]] > rowLength)
             throw new ArgumentException(
-                $"[packing] an example must fit in a row of {rowLength}, but example {order[0]} has {lengths[order[0]]}");
+                $"[packing] examples must fit in a row of {rowLength}, but one has {lengths[order[0]]} tokens");
         var rows = new List<List<int>>();
         // Rows by the room they have left; room 0 is never looked at again.
         var byRoom = new Stack<int>[rowLength + 1];

@@ -38,7 +38,7 @@ public static class Permutation
             throw new UserErrorException($"[val-size] must be 0 or more and below 1, but got {fraction}");
         if (fraction == 0) return (Enumerable.Range(0, count).ToArray(), []);
         if (count < 2)
-            throw new UserErrorException($"[val-size] at least 2 records must be there to hold one out, but got {count}");
+            throw new UserErrorException($"[val-size] holding one out needs 2 records or more, but got {count}");
         int held = Math.Clamp((int)Math.Round(count * fraction, MidpointRounding.AwayFromZero), 1, count - 1);
         var order = Of(count, seed, stream: -1);
         return (order[held..].Order().ToArray(), order[..held].Order().ToArray());

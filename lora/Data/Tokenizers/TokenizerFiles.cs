@@ -36,7 +36,7 @@ internal static class TokenizerFiles
         foreach (string name in (string[])["tokenizer.json", "tokenizer.model", "vocab.json"])
             if (File.Exists(Path.Combine(folder, name))) return Path.Combine(folder, name);
         throw new UserErrorException(
-            $"[tokenizer] {folder} must hold tokenizer.json, tokenizer.model or vocab.json with merges.txt, but has none");
+            $"[tokenizer] {folder} must hold tokenizer.json, tokenizer.model or vocab.json, but has none of them");
     }
 
     private static string[] FilesOf(string main, string folder) =>
