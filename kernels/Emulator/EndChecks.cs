@@ -6,11 +6,9 @@ internal static class EndChecks
     public static void OnWarpDone(Warp warp)
     {
         if (!warp.Checks) return;
-        foreach (AsyncOperation operation in warp.Cluster.Pending)
-        {
-            if (operation is BulkStore { SourceRead: false } store && store.Warp == warp)
-                throw store.Early("a bulk store must be waited for (cp.async.bulk.wait_group) before its thread exits");
-        }
+        if (warp.BulkStores.Count > 0)
+            throw warp.Fault(FaultKind.EarlyExit,
+                "a bulk store must be committed and waited for (cp.async.bulk.wait_group.read) before its thread exits", warp.BulkStores[0].Lane);
     }
 
     public static void Run(Cluster cluster)
@@ -26,6 +24,7 @@ internal static class EndChecks
         if (!cluster.Launch.Options.Checks) return;
         foreach (Block block in cluster.Blocks)
         {
+            CheckWarpgroups(block);
             foreach (MBarrier barrier in block.MBarriers.Values)
             {
                 if (barrier.PendingBytes == 0) continue;
@@ -38,6 +37,21 @@ internal static class EndChecks
                 if (!barrier.InUse) continue;
                 throw block.Warps[0].Fault(FaultKind.MissingBarrier,
                     $"barrier {barrier.Id} must complete before the block ends, but {barrier.Progress} arrived");
+            }
+        }
+    }
+
+    private static void CheckWarpgroups(Block block)
+    {
+        for (int first = 0; first < block.Warps.Length; first += 4)
+        {
+            int issued = block.Warps[first].Wgmma?.Issued ?? 0;
+            for (int k = first; k < first + 4; k++)
+            {
+                int other = k < block.Warps.Length ? block.Warps[k].Wgmma?.Issued ?? 0 : 0;
+                if (other != issued)
+                    throw block.Warps[first].Fault(FaultKind.DivergentBarrier,
+                        $"all four warps of a warpgroup must run the same wgmma, but warp {first} ran {issued} and warp {k} ran {other}");
             }
         }
     }

@@ -61,6 +61,11 @@ internal sealed unsafe class Instruction
     /// <summary>wgmma may touch registers that are in flight.</summary>
     public bool IsWgmma;
 
+    /// <summary>Registers of a wgmma: accumulators first, then A's.</summary>
+    public int[] Registers = [];
+
+    public int AccumulatorCount => Rows.Length;
+
     public int Index, Line;
 
     public int FlopsPerLane;

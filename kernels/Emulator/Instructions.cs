@@ -36,6 +36,12 @@ internal static unsafe partial class Instructions
         AddWarp(table);
         AddMemory(table);
         AddAtomic(table);
+        AddMatrix(table);
+        AddMma(table);
+        AddAsync(table);
+        AddMBarrier(table);
+        AddCluster(table);
+        AddWgmma(table);
         return table;
     }
 

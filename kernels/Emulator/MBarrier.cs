@@ -9,16 +9,20 @@ internal sealed unsafe class MBarrier
     private readonly Cluster _cluster;
     private readonly uint* _gathering;
     private readonly uint* _published;
+    private readonly int _maker;
+    private readonly uint _madeAt;
 
     public MBarrier(Warp warp, Block block, uint address, int count)
     {
         (_cluster, Block, Address, Count, PendingArrivals) = (block.Cluster, block, address, count, count);
         Initialiser = warp;
+        _maker = warp.Global;
         if (_cluster.Order is not { } order) return;
         Component = order.NextMBarrier();
         if (Component < 0)
             throw warp.Fault(FaultKind.MbarrierMisuse, $"a cluster may initialise {HappensBefore.MaxMBarriers} mbarriers here");
         Sequence = order.Base;
+        _madeAt = order.Clock(warp.Global);
         _gathering = order.BorrowVector();
         _published = order.BorrowVector();
     }
@@ -45,6 +49,13 @@ internal sealed unsafe class MBarrier
     public Warp? Initialiser { get; set; }
 
     public int LastExpectInstruction { get; private set; } = -1;
+
+    /// <summary>Throws unless the initialisation is before what this warp does now.</summary>
+    public void CheckSeen(Warp warp, int lane)
+    {
+        if (_gathering == null || warp.Global == _maker || _cluster.Order!.Of(warp.Global)[_maker] >= _madeAt) return;
+        throw warp.Fault(FaultKind.SharedRace, $"the mbarrier at 0x{Address:X} was initialised by another warp with no barrier between", lane);
+    }
 
     public void Arrive(Warp warp, int count, bool release = true)
     {

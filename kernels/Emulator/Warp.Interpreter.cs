@@ -55,6 +55,7 @@ internal sealed unsafe partial class Warp
         }
         if (Wgmma is not null) Wgmma.Check(this, i);
         // Marked before the instruction runs: a fault ends the launch, so the order does not show.
+        if (i.IsWgmma) return;
         foreach (int r in i.Writes) _defined[r] |= exec;
     }
 

@@ -15,13 +15,14 @@ internal sealed unsafe partial class Warp
     /// Fills <see cref="Addresses"/> and <see cref="Pointers"/> for the lanes that run, after checking bounds,
     /// alignment, what was written, and races; and counts the access.
     /// </summary>
-    public void Resolve(Instruction i, int bytes, Access access) => Resolve(i.A, i.Offset, i.WideAddress, i.Space, bytes, access);
+    public void Resolve(Instruction i, int bytes, Access access) => ResolveLanes(i, Exec, bytes, access);
 
-    public void Resolve(int row, long offset, bool wide, Space space, int bytes, Access access)
+    public void ResolveLanes(Instruction i, uint lanes, int bytes, Access access)
     {
+        (int row, long offset, bool wide, Space space) = (i.A, i.Offset, i.WideAddress, i.Space);
         uint shared = 0, local = 0, global = 0;
         byte* regs = Regs;
-        for (uint m = Exec; m != 0; m &= m - 1)
+        for (uint m = lanes; m != 0; m &= m - 1)
         {
             int lane = BitOperations.TrailingZeroCount(m);
             ulong address = (ulong)offset;
@@ -50,16 +51,16 @@ internal sealed unsafe partial class Warp
         switch (space)
         {
             case Space.Global or Space.Const:
-                ResolveGlobal(Exec, bytes, access, counted: space == Space.Global);
+                ResolveGlobal(lanes, bytes, access, counted: space == Space.Global);
                 break;
             case Space.Shared:
-                ResolveShared(Exec, bytes, access, cluster: false);
+                ResolveShared(lanes, bytes, access, cluster: false);
                 break;
             case Space.SharedCluster:
-                ResolveShared(Exec, bytes, access, cluster: true);
+                ResolveShared(lanes, bytes, access, cluster: true);
                 break;
             case Space.Local:
-                ResolveLocal(Exec, bytes, access);
+                ResolveLocal(lanes, bytes, access);
                 break;
             default:
                 if (global != 0) ResolveGlobal(global, bytes, access, counted: true);
@@ -70,7 +71,7 @@ internal sealed unsafe partial class Warp
     }
 
     /// <summary>Host pointer to global memory that this warp accesses; checks as asked.</summary>
-    public byte* GlobalPointer(ulong address, int bytes, Access access, int lane)
+    public byte* GlobalPointer(ulong address, int bytes, Access access, int lane, bool markWritten = true)
     {
         Allocation? a = _recent;
         if (a is null || !a.Holds(address, bytes))
@@ -83,10 +84,42 @@ internal sealed unsafe partial class Warp
         if (a.Written != null)
         {
             byte* written = a.Written + at;
-            if (access == Access.Write) new Span<byte>(written, bytes).Fill(1);
-            else if (!AllWritten(written, bytes)) throw Unwritten("global", address, lane);
+            if (access == Access.Write && markWritten) new Span<byte>(written, bytes).Fill(1);
+            else if (access != Access.Write && !AllWritten(written, bytes)) throw Unwritten("global", address, lane);
         }
         return a.Data + at;
+    }
+
+    /// <summary>Shadow of global memory that <see cref="GlobalPointer"/> just found; 0 when there is none.</summary>
+    public nint WrittenPointer(ulong address) => _recent!.Written == null ? 0 : (nint)(_recent.Written + (address - _recent.Address));
+
+    /// <summary>Counts a read whose addresses are in <see cref="Addresses"/>.</summary>
+    public void CountGlobalRead(uint lanes, int bytes)
+    {
+        CurrentCounters.GlobalReadBytes += (long)BitOperations.PopCount(lanes) * bytes;
+        CurrentCounters.GlobalSectors += AccessCounting.Sectors(Addresses, lanes, bytes);
+    }
+
+    /// <summary>Resolves the shared destinations of a cp.async: written later, seen by who waits for the group.</summary>
+    public void ResolveAsyncWrite(Instruction i, int bytes)
+    {
+        for (uint m = Exec; m != 0; m &= m - 1)
+        {
+            int lane = BitOperations.TrailingZeroCount(m);
+            ulong address = (ulong)i.Offset;
+            if (i.A >= 0) address += i.WideAddress ? ((ulong*)(Regs + i.A))[lane] : ((uint*)(Regs + i.A))[lane];
+            address = (uint)address;
+            if ((address & (ulong)(bytes - 1)) != 0) throw Misaligned("shared", address, bytes, lane);
+            ulong offset = address - Block.SharedBase;
+            if (offset >= (ulong)Block.SharedBytes || offset + (ulong)bytes > (ulong)Block.SharedBytes)
+                throw OutOfBounds("shared", address, bytes, lane, null, Block);
+            Pointers[lane] = Block.Shared + offset;
+            Addresses[lane] = address;
+            if (Cluster.Order is { } order)
+                Block.Shadow!.AsyncWrite(this, lane, (uint)offset, bytes, order.CopyGroups(Global), OpenCopyGroup);
+        }
+        CurrentCounters.SharedAccesses++;
+        CurrentCounters.BankConflicts += AccessCounting.ExtraWavefronts(Addresses, Exec, bytes);
     }
 
     private static bool AllWritten(byte* written, int bytes)

@@ -111,7 +111,7 @@ internal sealed unsafe partial class Warp : IDisposable
         if (LocalWritten != null) NativeMemory.Clear(LocalWritten, (nuint)_kernel.LocalBytes * 32);
         SpecialRegisters.Fill(this, _kernel);
         ResetAsync();
-        Wgmma?.Reset();
+        Wgmma?.Reset(Cluster.Order?.Base ?? 1);
         TraceHook = Cluster.Launch.Trace is { } trace && trace.Matches(this) ? trace : null;
     }
 
@@ -151,6 +151,37 @@ internal sealed unsafe partial class Warp : IDisposable
                 throw Fault(FaultKind.InvalidOperand, $"{what} must be the same in all lanes, but got {value} and {values[lane]}", lane);
         }
         return value;
+    }
+
+    /// <summary>A 64-bit operand that must be the same in all lanes that run; its value.</summary>
+    public ulong Uniform64(int row, string what)
+    {
+        ulong* values = (ulong*)(Regs + row);
+        ulong value = values[BitOperations.TrailingZeroCount(Exec)];
+        for (uint m = Exec; m != 0; m &= m - 1)
+        {
+            int lane = BitOperations.TrailingZeroCount(m);
+            if (values[lane] != value)
+                throw Fault(FaultKind.InvalidOperand, $"{what} must be the same in all lanes, but got 0x{value:X} and 0x{values[lane]:X}", lane);
+        }
+        return value;
+    }
+
+    public string RegisterName(int register) => _kernel.Source.Registers[register].Name;
+
+    /// <summary>Reports the first of <paramref name="registers"/> that is not written in all lanes that run.</summary>
+    public void RequireWritten(int count, int[] registers)
+    {
+        if (!_checks) return;
+        for (int k = 0; k < count; k++)
+        {
+            if ((Exec & ~_defined[registers[k]]) != 0) Uninitialised(registers[k], Exec);
+        }
+    }
+
+    public void MarkWritten(int[] registers)
+    {
+        foreach (int r in registers) _defined[r] |= Exec;
     }
 
     /// <summary>Throws unless every lane of the warp runs the current instruction.</summary>
