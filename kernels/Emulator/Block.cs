@@ -16,7 +16,9 @@ internal sealed unsafe class Block : IDisposable
         Launch launch = cluster.Launch;
         EmulatedKernel kernel = launch.Kernel;
         DynamicSharedAt = PlaceDynamic(kernel, launch.Options.Checks);
-        SharedBytes = DynamicSharedAt - (int)SharedBase + launch.DynamicShared;
+        SharedBytes = launch.DynamicShared == 0
+            ? kernel.StaticSharedBytes
+            : DynamicSharedAt - (int)SharedBase + launch.DynamicShared;
         Shared = (byte*)NativeMemory.AlignedAlloc((nuint)Math.Max(SharedBytes, 16) + 64, 1024);
         if (launch.Options.Checks && SharedBytes > 0) Shadow = new SharedShadow(this, kernel);
         int warps = (launch.Threads + 31) / 32;

@@ -109,6 +109,11 @@ internal sealed class BulkLoad(Warp warp, BulkShape shape, uint to) : AsyncOpera
         _targets.Add((block, barrier, barrier.Phase));
     }
 
+    public bool Targets(MBarrier barrier, long phase) => _targets.Exists(t => t.Barrier == barrier && t.Phase == phase);
+
+    public FaultSignal TooLate(MBarrier barrier) => barrier.WrongBytes(warp, _instruction,
+        $"the phase completes while {shape.Bytes} bytes of this copy are still on their way: expect_tx was too small");
+
     public FaultSignal Early(string message) => warp.Fault(FaultKind.EarlyExit, message);
 
     protected override void Complete(Cluster cluster)

@@ -117,7 +117,7 @@ internal static unsafe partial class Instructions
         if (last - at is < 1 or > 2) throw b.Unsupported("expected a barrier number and perhaps a thread count");
         i.A = b.Source(at, PtxType.U32);
         i.B = last - at == 2 ? b.Source(at + 1, PtxType.U32) : -1;
-        if (form == 1 && i.B < 0) throw b.Unsupported("arrive needs a thread count");
+        if (form == 1 && i.B == -1) throw b.Unsupported("arrive needs a thread count");
         i.Mode = form;
         i.Run = &Barrier;
     }

@@ -101,6 +101,13 @@ internal sealed unsafe class MBarrier
     private void CompleteIfReady()
     {
         if (PendingArrivals > 0 || PendingBytes != 0) return;
+        if (_gathering != null)
+        {
+            foreach (AsyncOperation operation in _cluster.Pending)
+            {
+                if (operation is BulkLoad load && load.Targets(this, Phase)) throw load.TooLate(this);
+            }
+        }
         PendingArrivals = Count;
         Phase++;
         _cluster.Progress++;

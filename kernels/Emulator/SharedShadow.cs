@@ -107,7 +107,10 @@ internal sealed unsafe class SharedShadow : IDisposable
     private void CheckBeforeWrite(Warp warp, int lane, uint* seen, uint g, bool skipWrite)
     {
         ulong write = _writes[g];
-        if (!skipWrite && !Ordered(seen, warp.Global, lane, write)) throw Race(warp, lane, g, write, "write", "write");
+        // Lanes of one instruction that store to one place: which of them is last is open, but that is no race.
+        bool together = (write >> 20) == (Entry(seen[warp.Global], warp.Global, 0, warp) >> 20)
+            && (int)(write & InstructionMask) == Math.Min(warp.Current.Index, InstructionMask);
+        if (!skipWrite && !together && !Ordered(seen, warp.Global, lane, write)) throw Race(warp, lane, g, write, "write", "write");
         ulong* reads = _reads + (g * (nuint)_columns);
         for (int c = 0; c < _columns; c++)
         {
@@ -129,6 +132,8 @@ internal sealed unsafe class SharedShadow : IDisposable
 
     private FaultSignal Race(Warp warp, int lane, uint g, ulong entry, string access, string other)
     {
+        if (_order.IsMBarrier(Component(entry)) && _block.MBarriers.Values.FirstOrDefault(b => b.Component == Component(entry)) is { PendingBytes: < 0 } barrier)
+            return barrier.WrongBytes(warp, warp.Current, $"the phase completed {-barrier.PendingBytes} bytes before its copies: expect_tx was too small");
         int component = Component(entry), owner = HappensBefore.WarpOf(component, _order.Warps);
         string how = component < _order.Warps
             ? $"a {other} by warp {owner % _block.Warps.Length} lane {(int)(entry >> 15) & 31} with no barrier between"

@@ -235,7 +235,6 @@ internal sealed partial class Parser
                 throw parser.Error("an address starts with a register or a variable", token);
             ulong offset = 0;
             if (parser.TryTake("+")) offset = parser.ConstantExpression();
-            else if (parser.Current.Is("-")) offset = parser.ConstantExpression();
             var coordinates = new List<PtxOperand>();
             if (parser.TryTake(","))
             {

@@ -89,7 +89,7 @@ public class PtxParserTests
               mov.f64 d, 0d3FF0000000000000;
               mov.f32 f, -1.5;
               cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [a], [m, {a, b}], [b+-8];
-              ld.global.v2.b32 {a, _}, [m-16];
+              ld.global.v2.b32 {a, _}, [m+-16];
             }
             """, "t.ptx");
         IReadOnlyList<PtxInstruction> body = module.Entries[0].Body;

@@ -85,6 +85,15 @@ internal sealed class PtxProgram
         return new PtxResult(report, buffers);
     }
 
+    /// <summary>Runs with every completion schedule; all must succeed.</summary>
+    public void RunAllStates()
+    {
+        foreach (AsyncSchedule schedule in Enum.GetValues<AsyncSchedule>())
+        {
+            for (ulong seed = 1; seed <= 3; seed++) Run(new EmulatorOptions { Schedule = schedule, Seed = seed }).Succeeded();
+        }
+    }
+
     /// <summary>Runs with every completion schedule and several seeds; all must succeed with the same outputs.</summary>
     public PtxResult RunAll()
     {
