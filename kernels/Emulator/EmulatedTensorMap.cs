@@ -36,7 +36,7 @@ public static class EmulatedTensorMap
         if (spec.Swizzle != TensorMapSwizzle.None && inner > 16 << (int)spec.Swizzle) return CudaResult.InvalidValue;
         map[0] = Mark;
         map[1] = spec.Address;
-        map[2] = (ulong)rank | ((ulong)spec.Type << 8) | ((ulong)spec.Swizzle << 16);
+        map[2] = (uint)rank | ((ulong)(uint)spec.Type << 8) | ((ulong)(uint)spec.Swizzle << 16);
         for (int d = 0; d < rank; d++)
         {
             map[3 + d] = dims[d];
