@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text;
 using CudaLora.Kernels.Emulator;
+using CudaLora.Kernels.Ptx;
 
 namespace CudaLora.Tests;
 
@@ -155,16 +156,16 @@ public class MatrixTests
         float* a = stackalloc float[8];
         float* b = stackalloc float[8];
         for (int i = 0; i < 8; i++) (a[i], b[i]) = (0.75f, 1);
-        Assert.Equal(16777216f, TensorCore.Step(16777216f, a, b, 1, 8, Kernels.Ptx.PtxType.BF16, 24));
-        Assert.Equal(16777220f, TensorCore.Step(16777216f, a, b, 1, 8, Kernels.Ptx.PtxType.BF16, 25));
+        Assert.Equal(16777216f, TensorCore.Step(16777216f, a, b, 1, 8, PtxType.BF16, 24));
+        Assert.Equal(16777220f, TensorCore.Step(16777216f, a, b, 1, 8, PtxType.BF16, 25));
         // The sum is cut toward zero: 1 + 2^-24 stays 1, and 1 - 2^-24 keeps its bits.
         (a[0], b[0]) = (1, BitConverter.UInt32BitsToSingle(0x33800000));
-        Assert.Equal(1f, TensorCore.Step(1f, a, b, 1, 1, Kernels.Ptx.PtxType.BF16, 25));
+        Assert.Equal(1f, TensorCore.Step(1f, a, b, 1, 1, PtxType.BF16, 25));
         b[0] = -b[0];
-        Assert.Equal(0.99999994f, TensorCore.Step(1f, a, b, 1, 1, Kernels.Ptx.PtxType.BF16, 25));
+        Assert.Equal(0.99999994f, TensorCore.Step(1f, a, b, 1, 1, PtxType.BF16, 25));
         a[0] = float.PositiveInfinity;
-        Assert.Equal(float.NegativeInfinity, TensorCore.Step(1f, a, b, 1, 1, Kernels.Ptx.PtxType.BF16, 25));
+        Assert.Equal(float.NegativeInfinity, TensorCore.Step(1f, a, b, 1, 1, PtxType.BF16, 25));
         b[0] = 0;
-        Assert.Equal(0x7FFFFFFFu, BitConverter.SingleToUInt32Bits(TensorCore.Step(1f, a, b, 1, 1, Kernels.Ptx.PtxType.BF16, 25)));
+        Assert.Equal(0x7FFFFFFFu, BitConverter.SingleToUInt32Bits(TensorCore.Step(1f, a, b, 1, 1, PtxType.BF16, 25)));
     }
 }
