@@ -33,6 +33,16 @@ public sealed class Linear : Module
         }
     }
 
+    /// <summary>A trainable layer of its own with fresh weights, as torch.nn.Linear.</summary>
+    /// <param name="inFeatures">Width of x.</param>
+    /// <param name="outFeatures">Width of y.</param>
+    /// <param name="random">Where the weights are drawn from: U(±1/√in).</param>
+    /// <param name="bias">Whether there is a bias.</param>
+    /// <param name="name">Name of the layer, in messages and files.</param>
+    public Linear(int inFeatures, int outFeatures, Generator random, bool bias = true, string name = "linear")
+        : this(new ParameterPath(name), inFeatures, outFeatures, bias, new RandomParameters(random)) =>
+        SetTrainable(true);
+
     /// <summary>True when files hold the weights transposed, (in, out): PEFT's fan_in_fan_out.</summary>
     public bool IsConv1D { get; }
 

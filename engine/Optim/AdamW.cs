@@ -38,6 +38,12 @@ public sealed unsafe class AdamW : IDisposable
         slots = [.. made];
     }
 
+    /// <summary>An optimiser of one group of parameters.</summary>
+    public AdamW(IEnumerable<Parameter> parameters, double learningRate, double weightDecay = 0)
+        : this([new ParameterGroup(parameters, learningRate, weightDecay)])
+    {
+    }
+
     /// <summary>The groups; their rates may be changed between steps.</summary>
     public IReadOnlyList<ParameterGroup> Groups { get; }
 

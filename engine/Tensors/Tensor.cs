@@ -8,7 +8,7 @@ namespace CudaLora.Engine;
 /// <see cref="TensorOps"/>. A tensor made inside a <see cref="TensorScope"/> is released with it; outside one, the
 /// maker disposes it.
 /// </summary>
-public sealed unsafe class Tensor : IDisposable
+public sealed unsafe partial class Tensor : IDisposable
 {
     private Storage? storage;
     private long offset;
@@ -97,6 +97,13 @@ public sealed unsafe class Tensor : IDisposable
     /// <summary>A copy of host values, F32.</summary>
     public static Tensor From(ReadOnlySpan<float> values, Shape shape, Device? device = null) =>
         FromBytes(MemoryMarshal.AsBytes(values), values.Length, shape, DType.F32, device);
+
+    /// <summary>A copy of a table of host values, F32: (rows, columns).</summary>
+    public static Tensor From(float[,] values, Device? device = null) =>
+        From(
+            MemoryMarshal.CreateReadOnlySpan(
+                ref Unsafe.As<byte, float>(ref MemoryMarshal.GetArrayDataReference(values)), values.Length),
+            Shape.Of(values.GetLength(0), values.GetLength(1)), device);
 
     /// <summary>A copy of host values, I32.</summary>
     public static Tensor From(ReadOnlySpan<int> values, Shape shape, Device? device = null) =>

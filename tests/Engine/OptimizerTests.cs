@@ -144,7 +144,7 @@ public class OptimizerTests
         var error = Assert.Throws<ArgumentException>(
             () => new AdamW([new ParameterGroup([p], 1), new ParameterGroup([p], 1)]));
         Assert.Equal("[adamw] a parameter must be in one group, but got layer.weight twice", error.Message);
-        error = Assert.Throws<ArgumentException>(() => new AdamW([], 1.0));
+        error = Assert.Throws<ArgumentException>(() => new AdamW([], beta1: 1.0));
         Assert.Equal("[adamw] betas must be in [0, 1), but got 1 and 0.999", error.Message);
         error = Assert.Throws<ArgumentException>(() => new ParameterGroup([p], -1));
         Assert.Equal("[optim] learning rate must not be negative, but got -1", error.Message);
