@@ -112,6 +112,10 @@ public sealed class Tokenizer
         return text.Append(stream.Finish()).ToString();
     }
 
+    /// <summary>Decodes the ids of a <see cref="Continuation"/>; as above.</summary>
+    public string Decode(IReadOnlyList<int> ids, bool skipSpecial = false) =>
+        Decode((ReadOnlySpan<int>)[.. ids], skipSpecial);
+
     /// <summary>Starts decoding ids one at a time.</summary>
     /// <param name="skipSpecial">Leave special tokens out.</param>
     /// <param name="continues">True when the ids go on after a prompt: then the blank that SentencePiece puts in front
