@@ -13,6 +13,7 @@ internal static class CommandList
         yield return new MergeCommand().On(terminal);
         yield return new InspectCommand().On(terminal);
         yield return new PretrainCommand().On(terminal);
+        yield return new ExampleCommand().On(terminal);
         yield return new DevicesCommand().On(terminal);
     }
 }

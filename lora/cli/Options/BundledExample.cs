@@ -9,10 +9,10 @@ internal static class BundledExample
     public static string Model => Path.Combine(Folder, "model");
 
     /// <summary>Instructions to learn.</summary>
-    public static string Data => Path.Combine(Folder, "instructions.json");
+    public static string Data => Path.Combine(Folder, "train.jsonl");
 
     /// <summary>Instructions held out.</summary>
-    public static string EvalData => Path.Combine(Folder, "held_out.json");
+    public static string EvalData => Path.Combine(Folder, "eval.jsonl");
 
     /// <summary>Settings that suit them; a config file.</summary>
     public static string Config => Path.Combine(Folder, "train.yaml");
