@@ -90,7 +90,9 @@ public sealed class MemoryPool : IDisposable
         if (address == 0) return;
         if (ordered)
         {
-            context.Check(context.Driver.MemFreeAsync(address, stream.Handle), "cuMemFreeAsync");
+            CudaResult result = context.Driver.MemFreeAsync(address, stream.Handle);
+            // After a fault the context's memory is gone anyway; the fault itself has been told.
+            if (!result.IsSticky()) context.Check(result, "cuMemFreeAsync");
         }
         else
         {
