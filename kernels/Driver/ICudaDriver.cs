@@ -1,3 +1,6 @@
+using CudaLora.Kernels.Blas;
+using CudaLora.Kernels.Runtime;
+
 namespace CudaLora.Kernels.Driver;
 
 /// <summary>
@@ -14,6 +17,9 @@ public unsafe interface ICudaDriver
     /// What the driver can add about the last call that failed, or null: the emulator tells the fault and where it was.
     /// </summary>
     string? LastFault { get; }
+
+    /// <summary>The matrix products that belong to this driver, for streams of <paramref name="context"/>.</summary>
+    IGemm CreateGemm(CudaContext context);
 
     // Devices and contexts
     CudaResult Init();

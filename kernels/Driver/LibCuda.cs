@@ -1,6 +1,8 @@
 using System.Diagnostics.CodeAnalysis;
 using System.Runtime.InteropServices;
 using System.Text;
+using CudaLora.Kernels.Blas;
+using CudaLora.Kernels.Runtime;
 
 namespace CudaLora.Kernels.Driver;
 
@@ -111,6 +113,12 @@ public sealed unsafe partial class LibCuda : ICudaDriver
 
     /// <inheritdoc/>
     public string? LastFault => null;
+
+    /// <summary>cuBLASLt where it loads, its choices kept in the user's cache folder; else the project's own kernels.</summary>
+    public IGemm CreateGemm(CudaContext context) =>
+        CublasGemm.TryCreate(context, out CublasGemm? gemm, out _, AlgorithmCache.DefaultFile)
+            ? gemm
+            : new PtxGemm(context);
 
     /// <summary>Loads the driver this operating system names libcuda.so.1 or nvcuda.dll.</summary>
     public static bool TryLoad([NotNullWhen(true)] out LibCuda? driver, out string reason) =>

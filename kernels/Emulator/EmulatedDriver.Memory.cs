@@ -16,7 +16,9 @@ public sealed unsafe partial class EmulatedDriver
     /// <inheritdoc/>
     public CudaResult MemFree(ulong address) => IsCapturing ? CudaResult.StreamCaptureUnsupported : Free(address);
 
-    /// <summary>As the driver's. While the stream records, the memory belongs to the graph and lives as long as it.</summary>
+    /// <summary>
+    /// As the driver's. While the stream records, the memory belongs to the graph and lives as long as it.
+    /// </summary>
     public CudaResult MemAllocAsync(out ulong address, nuint bytes, nint stream)
     {
         CudaResult result = Allocate(out address, bytes);

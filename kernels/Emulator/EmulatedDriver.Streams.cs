@@ -28,7 +28,9 @@ public sealed unsafe partial class EmulatedDriver
         return Recording(stream) is null ? sticky : CudaResult.StreamCaptureUnsupported;
     }
 
-    /// <summary>As the driver's. Waiting for an event of a recording stream draws this stream into the same graph.</summary>
+    /// <summary>
+    /// As the driver's. Waiting for an event of a recording stream draws this stream into the same graph.
+    /// </summary>
     public CudaResult StreamWaitEvent(nint stream, nint waitFor, uint flags)
     {
         if (!TryGet(waitFor, out EmulatedEvent? signal)) return CudaResult.InvalidHandle;

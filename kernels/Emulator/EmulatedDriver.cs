@@ -1,12 +1,16 @@
 using System.Collections.Concurrent;
 using System.Diagnostics.CodeAnalysis;
+using CudaLora.Kernels.Blas;
 using CudaLora.Kernels.Driver;
+using CudaLora.Kernels.Runtime;
 
 namespace CudaLora.Kernels.Emulator;
 
 /// <summary>
-/// The CUDA driver's calls served by the emulator: one device of compute capability 9.0 whose streams run each call to its
-/// end before it returns. Faults are returned by the launch that made them, told by <see cref="LastFault"/>, and stay with
+/// The CUDA driver's calls served by the emulator: one device of compute capability 9.0 whose streams run each call to
+/// its
+/// end before it returns. Faults are returned by the launch that made them, told by <see cref="LastFault"/>, and stay
+/// with
 /// the context until it is released, as on a GPU. Nothing chooses this driver by itself.
 /// </summary>
 public sealed unsafe partial class EmulatedDriver : ICudaDriver, IDisposable
@@ -39,6 +43,9 @@ public sealed unsafe partial class EmulatedDriver : ICudaDriver, IDisposable
 
     /// <inheritdoc/>
     public string? LastFault { get; private set; }
+
+    /// <inheritdoc/>
+    public IGemm CreateGemm(CudaContext context) => new EmulatedGemm(this);
 
     /// <inheritdoc/>
     public CudaResult Init() => CudaResult.Success;

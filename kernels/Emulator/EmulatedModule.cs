@@ -28,7 +28,9 @@ public sealed class EmulatedModule : IDisposable
 
     internal bool Disposed { get; private set; }
 
-    /// <summary>Device address and bytes of a <c>.global</c> or <c>.const</c> variable; false when there is none.</summary>
+    /// <summary>
+    /// Device address and bytes of a <c>.global</c> or <c>.const</c> variable; false when there is none.
+    /// </summary>
     public bool TryGetVariable(string name, out ulong address, out long bytes)
     {
         bool found = _variables.TryGetValue(name, out (ulong Address, long Bytes) place);

@@ -15,5 +15,6 @@ internal static class CommandList
         yield return new PretrainCommand().On(terminal);
         yield return new ExampleCommand().On(terminal);
         yield return new DevicesCommand().On(terminal);
+        yield return KernelsCommand.Create(terminal);
     }
 }

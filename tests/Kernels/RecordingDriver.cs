@@ -1,4 +1,6 @@
+using CudaLora.Kernels.Blas;
 using CudaLora.Kernels.Driver;
+using CudaLora.Kernels.Runtime;
 
 namespace CudaLora.Tests;
 
@@ -25,6 +27,8 @@ internal sealed unsafe class RecordingDriver : ICudaDriver
     public void Fail(string call, CudaResult result) => failures[call] = result;
 
     public void FailAlways(string call, CudaResult result) => always[call] = result;
+
+    public IGemm CreateGemm(CudaContext context) => new PtxGemm(context);
 
     public CudaResult Init() => Say("init");
     public CudaResult DriverGetVersion(out int version) => Answer("version", out version, 13000);

@@ -1,0 +1,40 @@
+using System.Globalization;
+using CudaLora.Kernels.Emulator;
+using CudaLora.Kernels.Ops;
+
+namespace CudaLora.Cli;
+
+/// <summary><c>kernels report</c>.</summary>
+internal static class KernelsReport
+{
+    public static int Run(Terminal terminal, string format)
+    {
+        var table = new KernelsTable(
+            "kernel", "shape", "bytes", "vs least", "sectors", "conflicts", "flops", "on tensor cores", "instr.", "regs",
+            "shared", "occupancy", "oracle");
+        bool agree = true;
+        foreach (KernelLab lab in KernelLab.All)
+        {
+            (LabRun run, LaunchReport report) = KernelsLab.Emulate(lab, lab.DefaultShape, seed: 1);
+            Counters c = report.Counters;
+            long bytes = c.GlobalReadBytes + c.GlobalWriteBytes, flops = c.ScalarFlops + c.TensorFlops;
+            agree &= run.Agrees;
+            table.Add(
+                lab.Entry, KernelsLab.Text(lab.DefaultShape), KernelsLab.Text(bytes),
+                KernelsLab.Ratio(bytes, run.MinimumBytes), KernelsLab.Ratio(c.GlobalSectors, bytes / 32.0),
+                KernelsLab.Text(c.BankConflicts), KernelsLab.Ratio(flops, run.Flops),
+                flops == 0 ? "-" : ((double)c.TensorFlops / flops).ToString("P0", CultureInfo.InvariantCulture),
+                KernelsLab.Text(c.WarpInstructions), KernelsLab.Text(report.Registers),
+                KernelsLab.Text(report.SharedBytes), report.Occupancy.ToString("P0", CultureInfo.InvariantCulture),
+                run.Agrees ? "agrees" : "DIFFERS");
+        }
+        table.Write(terminal, format);
+        if (format == "text")
+        {
+            terminal.Line("bytes: asked of global memory; vs least: every input read once, every output written once;");
+            terminal.Line("sectors: 32-byte sectors over bytes / 32; flops: counted over the formula's; 1.00x is the ideal.");
+            terminal.Line("Edges of small shapes weigh: 'cudalora kernels run NAME --shape ...' takes a larger one.");
+        }
+        return agree ? ExitCode.Success : ExitCode.Failure;
+    }
+}

@@ -1,0 +1,54 @@
+using System.Text.Encodings.Web;
+using System.Text.Json;
+using Spectre.Console;
+
+namespace CudaLora.Cli;
+
+/// <summary>Rows of text that print as a table, as Markdown or as JSON.</summary>
+internal sealed class KernelsTable(params string[] columns)
+{
+    // '+' and '<' read better as themselves than as escapes.
+    private static readonly JsonSerializerOptions Json = new()
+    {
+        WriteIndented = true,
+        Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
+    };
+
+    private readonly List<string[]> rows = [];
+
+    public void Add(params string[] cells) => rows.Add(cells);
+
+    public void Write(Terminal terminal, string format)
+    {
+        switch (format)
+        {
+            case "text":
+                var table = new Table().Border(TableBorder.Simple);
+                foreach (string column in columns) table.AddColumn(new TableColumn(Markup.Escape(column)).NoWrap());
+                foreach (string[] row in rows) table.AddRow([.. row.Select(cell => new Text(cell))]);
+                WriteWide(terminal, table);
+                break;
+            case "markdown":
+                terminal.Line($"| {string.Join(" | ", columns)} |");
+                terminal.Line($"|{string.Concat(columns.Select(_ => "---|"))}");
+                foreach (string[] row in rows)
+                    terminal.Line($"| {string.Join(" | ", row.Select(cell => cell.Replace("|", "\\|", StringComparison.Ordinal)))} |");
+                break;
+            case "json":
+                terminal.Line(JsonSerializer.Serialize(
+                    rows.Select(row => columns.Zip(row).ToDictionary(pair => pair.First, pair => pair.Second)), Json));
+                break;
+            default:
+                throw new UsageException($"--format must be text, markdown or json, but got '{format}'");
+        }
+    }
+
+    // A redirected table keeps its full width: wrapped cells could not be searched.
+    private static void WriteWide(Terminal terminal, Table table)
+    {
+        int width = terminal.Ansi.Profile.Width;
+        if (!terminal.IsLive) terminal.Ansi.Profile.Width = 240;
+        terminal.Ansi.Write(table);
+        terminal.Ansi.Profile.Width = width;
+    }
+}
