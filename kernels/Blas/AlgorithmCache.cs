@@ -10,9 +10,11 @@ namespace CudaLora.Kernels.Blas;
 internal sealed class AlgorithmCache
 {
     /// <summary>gemm.tsv in the user's cache folder; CUDALORA_GEMM_CACHE names another file.</summary>
-    public static string DefaultFile => Environment.GetEnvironmentVariable("CUDALORA_GEMM_CACHE") is { Length: > 0 } given
-        ? given
-        : Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.LocalApplicationData), "cudalora", "gemm.tsv");
+    public static string DefaultFile =>
+        Environment.GetEnvironmentVariable("CUDALORA_GEMM_CACHE") is { Length: > 0 } given
+            ? given
+            : Path.Combine(
+                Environment.GetFolderPath(Environment.SpecialFolder.LocalApplicationData), "cudalora", "gemm.tsv");
 
     private readonly string? file;
     private readonly string owner;
@@ -37,7 +39,8 @@ internal sealed class AlgorithmCache
         }
     }
 
-    public bool TryGet(in GemmShape shape, out LtAlgorithm algorithm) => known.TryGetValue(shape.ToString(), out algorithm);
+    public bool TryGet(in GemmShape shape, out LtAlgorithm algorithm) =>
+        known.TryGetValue(shape.ToString(), out algorithm);
 
     public void Add(in GemmShape shape, LtAlgorithm algorithm)
     {

@@ -44,7 +44,8 @@ internal sealed unsafe class CublasLt
     public readonly delegate* unmanaged<nint*, int> PreferenceCreate;
     public readonly delegate* unmanaged<nint, int> PreferenceDestroy;
     public readonly delegate* unmanaged<nint, int, void*, nuint, int> PreferenceSet;
-    public readonly delegate* unmanaged<nint, nint, nint, nint, nint, nint, nint, int, LtHeuristic*, int*, int> Heuristic;
+    public readonly delegate* unmanaged<
+        nint, nint, nint, nint, nint, nint, nint, int, LtHeuristic*, int*, int> Heuristic;
     public readonly delegate* unmanaged<
         nint, nint, void*, ulong, nint, ulong, nint, void*, ulong, nint, ulong, nint, LtAlgorithm*, ulong, nuint, nint,
         int> Matmul;

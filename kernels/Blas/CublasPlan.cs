@@ -118,7 +118,8 @@ internal sealed unsafe class CublasPlan : IDisposable
         {
             _ = library.PreferenceDestroy(preference);
         }
-        if (count == 0) throw new InvalidOperationException($"[cublas] an algorithm must exist, but none does for {shape}");
+        if (count == 0)
+            throw new InvalidOperationException($"[cublas] an algorithm must exist, but none does for {shape}");
         return count;
     }
 

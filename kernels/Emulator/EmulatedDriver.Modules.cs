@@ -101,7 +101,8 @@ public sealed unsafe partial class EmulatedDriver
         if (!TryGet(function, out EmulatedFunction? found)) return CudaResult.InvalidHandle;
         if (attribute != FunctionAttribute.MaxDynamicSharedBytes) return CudaResult.Success;
         if (value > Emulator.MaxSharedBytes - found.Module.Resources(found.Entry).SharedBytes)
-            return Refused(CudaResult.InvalidValue, $"a block has at most {Emulator.MaxSharedBytes} B of shared memory");
+            return Refused(
+                CudaResult.InvalidValue, $"a block has at most {Emulator.MaxSharedBytes} B of shared memory");
         found.DynamicShared = value;
         return CudaResult.Success;
     }

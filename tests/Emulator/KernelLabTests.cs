@@ -41,7 +41,8 @@ public class KernelLabTests
             using DeviceBuffer<float> x = inputs.Device(inputs.Values(4 * 512)), w = inputs.Device(inputs.Values(512));
             using DeviceBuffer<float> y = inputs.Empty<float>(4 * 512), rstd = inputs.Empty<float>(4);
             RmsNorm.Forward(
-                context.Stream, 4, new(x.Pointer.Address, w.Pointer.Address, y.Pointer.Address, rstd.Pointer, 512, 1e-5f),
+                context.Stream, 4,
+                new(x.Pointer.Address, w.Pointer.Address, y.Pointer.Address, rstd.Pointer, 512, 1e-5f),
                 bf16: false);
             return [.. y.ToArray(), .. rstd.ToArray()];
         }

@@ -35,7 +35,8 @@ internal static class KernelsRun
         if (lines && report is not null) Lines(terminal, report, format);
         string error = run.Error.ToString("0.0e+0", CultureInfo.InvariantCulture);
         string allowed = run.Tolerance.ToString("0.0e+0", CultureInfo.InvariantCulture);
-        if (!run.Agrees) throw new UserErrorException($"[{lab.Entry}] is {error} from its oracle, allowed are {allowed}");
+        if (!run.Agrees)
+            throw new UserErrorException($"[{lab.Entry}] is {error} from its oracle, allowed are {allowed}");
         if (format == "text") terminal.Line($"agrees with its oracle: error {error}, allowed {allowed}");
         return ExitCode.Success;
     }

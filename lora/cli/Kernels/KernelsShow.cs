@@ -21,7 +21,8 @@ internal static class KernelsShow
 
     public static int Show(Terminal terminal, string name)
     {
-        string? stem = KernelSource.Stems.FirstOrDefault(known => known.Equals(name, StringComparison.OrdinalIgnoreCase));
+        string? stem = KernelSource.Stems.FirstOrDefault(
+            known => known.Equals(name, StringComparison.OrdinalIgnoreCase));
         if (stem is not null)
         {
             terminal.Output.Write(KernelSource.Read(stem));
@@ -30,7 +31,8 @@ internal static class KernelsShow
         KernelLab lab = KernelsCommand.Find(name);
         PtxModule module = Parse(lab.Stem);
         string[] lines = module.Text.Split('\n');
-        foreach (string line in lines.TakeWhile(line => line.StartsWith("//", StringComparison.Ordinal))) terminal.Line(line);
+        foreach (string line in lines.TakeWhile(line => line.StartsWith("//", StringComparison.Ordinal)))
+            terminal.Line(line);
         terminal.Line();
         PtxEntry entry = module.FindEntry(lab.Entry)!;
         var table = new KernelsTable("parameter", "type", "offset", "bytes", "alignment");

@@ -31,8 +31,7 @@ internal sealed class KernelsTable(params string[] columns)
             case "markdown":
                 terminal.Line($"| {string.Join(" | ", columns)} |");
                 terminal.Line($"|{string.Concat(columns.Select(_ => "---|"))}");
-                foreach (string[] row in rows)
-                    terminal.Line($"| {string.Join(" | ", row.Select(cell => cell.Replace("|", "\\|", StringComparison.Ordinal)))} |");
+                foreach (string[] row in rows) terminal.Line($"| {string.Join(" | ", row.Select(Escape))} |");
                 break;
             case "json":
                 terminal.Line(JsonSerializer.Serialize(
@@ -42,6 +41,8 @@ internal sealed class KernelsTable(params string[] columns)
                 throw new UsageException($"--format must be text, markdown or json, but got '{format}'");
         }
     }
+
+    private static string Escape(string cell) => cell.Replace("|", "\\|", StringComparison.Ordinal);
 
     // A redirected table keeps its full width: wrapped cells could not be searched.
     private static void WriteWide(Terminal terminal, Table table)

@@ -1,0 +1,90 @@
+using System.Text.Json;
+using CudaLora.Kernels.Driver;
+using CudaLora.Kernels.Ops;
+
+namespace CudaLora.Tests;
+
+/// <summary><c>cudalora kernels</c> as a person types it.</summary>
+public class KernelsCommandTests
+{
+    [Fact]
+    public void ListNamesEveryKernel()
+    {
+        CliRun run = CliRun.Of("kernels", "list").AssertSucceeds();
+        foreach (KernelLab lab in KernelLab.All) Assert.Contains(lab.Entry, run.Output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void ShowGivesHeaderParametersAndText()
+    {
+        CliRun run = CliRun.Of("kernels", "show", "vector_add_f32").AssertSucceeds();
+        Assert.StartsWith("// VectorAdd: c = a + b", run.Output, StringComparison.Ordinal);
+        Assert.Contains("add.rn.f32 sum, left, right;", run.Output, StringComparison.Ordinal);
+        Assert.Equal(KernelSource.Read("VectorAdd"), CliRun.Of("kernels", "show", "VectorAdd").AssertSucceeds().Output);
+    }
+
+    [Fact]
+    public void RunCountsAndCompares()
+    {
+        CliRun run = CliRun.Of("kernels", "run", "vector_add_f32", "--shape", "4096", "--format", "json").AssertSucceeds();
+        JsonElement bytes = JsonDocument.Parse(run.Output).RootElement.EnumerateArray()
+            .Single(row => row.GetProperty("of").GetString() == "global bytes");
+        Assert.Equal("49,152", bytes.GetProperty("value").GetString());
+        Assert.Equal("1.00x", bytes.GetProperty("ratio").GetString());
+    }
+
+    [Fact]
+    public void TraceFollowsOneThread()
+    {
+        CliRun run = CliRun.Of(
+            "kernels", "trace", "vector_add_f32", "--shape", "1000", "--block", "1", "--warp", "2", "--lane", "3")
+            .AssertSucceeds();
+        // Block 1, warp 2, lane 3 of blocks of 256 is element 256 + 64 + 3.
+        Assert.Contains("i=323", run.Output.Replace("0x143", "323", StringComparison.Ordinal), StringComparison.Ordinal);
+        Assert.Contains("st.global.f32 [cAt], sum;", run.Output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void ReportCoversEveryKernelAsMarkdown()
+    {
+        CliRun run = CliRun.Of("kernels", "report", "--format", "markdown").AssertSucceeds();
+        string[] lines = run.Output.Split('\n', StringSplitOptions.RemoveEmptyEntries);
+        Assert.Equal(KernelLab.All.Count + 2, lines.Length);
+        Assert.All(lines.Skip(2), line => Assert.EndsWith("| agrees |", line, StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public void CheckTakesAnyFile()
+    {
+        using var folder = new TemporaryFolder();
+        string good = folder.Write("good.ptx", KernelSource.Read("Transpose"));
+        CliRun run = CliRun.Of("kernels", "check", good).AssertSucceeds();
+        Assert.Contains("transpose_padded_f32: 4 parameters, 24 bytes", run.Output, StringComparison.Ordinal);
+        Assert.Contains(
+            Ptxas.Find() is null ? "not assembled" : "parsed and assembled", run.Output, StringComparison.Ordinal);
+
+        string bad = folder.Write("bad.ptx", KernelSource.Read("VectorAdd").Replace("add.rn.f32", "adds.rn.f32", StringComparison.Ordinal));
+        CliRun.Of("kernels", "check", bad).AssertFails(1, "bad.ptx", "adds");
+        CliRun.Of("kernels", "check", folder.File("none.ptx")).AssertFails(1, "none.ptx");
+    }
+
+    [Theory]
+    [InlineData("kernels needs one of", "kernels")]
+    [InlineData("there is no kernel 'nothing'", "kernels", "run", "nothing")]
+    [InlineData("'RmsNorm' has several entries", "kernels", "run", "RmsNorm")]
+    [InlineData("--shape takes numbers such as 64,128, but got '12,x'", "kernels", "run", "vector_add_f32", "--shape", "12,x")]
+    [InlineData("a shape must be 1 positive numbers (n), but got (1, 2)", "kernels", "run", "VectorAdd", "--shape", "1,2")]
+    [InlineData("--device must be emulator or cuda", "kernels", "run", "VectorAdd", "--device", "tpu")]
+    [InlineData("--format must be text, markdown or json", "kernels", "list", "--format", "xml")]
+    [InlineData("--lane must be 0 to 31", "kernels", "trace", "VectorAdd", "--lane", "32")]
+    [InlineData("there is no block (99, 0, 0), warp 0, lane 0", "kernels", "trace", "VectorAdd", "--block", "99")]
+    public void AMistakeIsOneLineAndExitCodeTwo(string mention, params string[] args) =>
+        CliRun.Of(args).AssertFails(2, mention);
+
+    [Fact]
+    public void CudaWithoutADriverSaysWhy()
+    {
+        Assert.SkipWhen(DriverProbe.TryFindCuda(out _, out _), "this machine has CUDA");
+        CliRun.Of("kernels", "run", "VectorAdd", "--device", "cuda").AssertFails(1, "--device cuda:");
+    }
+}
