@@ -17,7 +17,7 @@ internal static class KernelsCommand
         command.Add(Trace(terminal));
         command.Add(Report(terminal));
         command.Add(Check(terminal));
-        command.SetAction(_ => throw new UsageException(
+        command.SetAction(int (ParseResult _) => throw new UsageException(
             $"kernels needs one of {string.Join(", ", command.Subcommands.Select(sub => sub.Name))}"));
         return command;
     }
