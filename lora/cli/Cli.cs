@@ -47,7 +47,8 @@ internal static class Cli
         catch (Exception e)
         {
             var hint = debug ? "" : " (run it again with --debug for the trace)";
-            return Fail(e, $"unexpected {e.GetType().Name}: {e.Message.ReplaceLineEndings(" ")}{hint}", ExitCode.Failure);
+            return Fail(e, $"unexpected {e.GetType().Name}: {e.Message.ReplaceLineEndings(" ")}{hint}",
+                ExitCode.Failure);
         }
 
         int Fail(Exception e, string message, int code)

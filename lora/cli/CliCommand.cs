@@ -2,13 +2,15 @@ using System.CommandLine;
 
 namespace CudaLora.Cli;
 
-/// <summary>A command whose options are <see cref="Setting"/>s: the same on the command line and in a config file.</summary>
+/// <summary>A command whose options are <see cref="Setting"/>s: the same on the command line and in a config
+/// file.</summary>
 internal abstract class CliCommand : Command
 {
     private Terminal? terminal;
     private Argument<string>? argument;
 
-    protected CliCommand(string name, string summary, IReadOnlyList<SettingGroup> groups, IReadOnlyList<string> examples) :
+    protected CliCommand(string name, string summary, IReadOnlyList<SettingGroup> groups,
+        IReadOnlyList<string> examples) :
         base(name, summary)
     {
         Groups = [.. groups, new SettingGroup("General", SharedSettings.Config, SharedSettings.Debug)];

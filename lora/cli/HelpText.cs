@@ -4,7 +4,8 @@ using System.Text;
 
 namespace CudaLora.Cli;
 
-/// <summary>Help: what the command does, its options in groups with example values and defaults, and whole examples.</summary>
+/// <summary>Help: what the command does, its options in groups with example values and defaults, and whole
+/// examples.</summary>
 internal sealed class HelpText(Terminal terminal) : SynchronousCommandLineAction
 {
     private const int MaxLeft = 40;
@@ -31,7 +32,8 @@ internal sealed class HelpText(Terminal terminal) : SynchronousCommandLineAction
                 Section(output, group.Title, [.. group.Settings.Select(Row)], width);
             Section(output, "Examples", [.. known.Examples.Select(e => (e, ""))], int.MaxValue);
             output.WriteLine();
-            foreach (var line in Wrap("Names may also be written as in Hugging Face: --learning_rate. Lists: --x a b or --x a,b.", width))
+            foreach (var line in Wrap(
+                "Names may also be written as in Hugging Face: --learning_rate. Lists: --x a b or --x a,b.", width))
                 output.WriteLine(line);
         }
         else
@@ -39,30 +41,43 @@ internal sealed class HelpText(Terminal terminal) : SynchronousCommandLineAction
             Section(output, "Options", [.. command.Options.Where(o => !o.Hidden).Select(Row)], width);
         }
         if (command is RootCommand)
-            output.WriteLine("\nStart with:\n  cudalora train                 fine-tune the bundled model\n  cudalora COMMAND --help        what a command takes");
+        {
+            Section(
+                output, "Start with",
+                [
+                    ("cudalora train", "fine-tune the bundled model"),
+                    ("cudalora COMMAND --help", "what a command takes"),
+                ],
+                width);
+        }
     }
 
     private static string Usage(Command command)
     {
         if (command is RootCommand) return "cudalora COMMAND [options]";
         var path = command.Name;
-        for (var parent = command.Parents.FirstOrDefault(); parent is Command and not RootCommand; parent = parent.Parents.FirstOrDefault())
-            path = $"{parent.Name} {path}";
+        for (var at = Parent(command); at is not (null or RootCommand); at = Parent(at)) path = $"{at.Name} {path}";
         var arguments = string.Concat(command.Arguments.Select(a => $" {a.Name}"));
         return $"cudalora {path}{(command.Subcommands.Count > 0 ? " COMMAND" : "")}{arguments} [options]";
     }
 
+    private static Command? Parent(Command command) => command.Parents.OfType<Command>().FirstOrDefault();
+
     private static (string Left, string Right) Row(Setting setting)
     {
         var left = setting.Example.Length == 0 ? setting.Flag : $"{setting.Flag} {Shell.Quote(setting.Example)}";
-        var aka = setting.OtherKeys.Length == 0 ? "" : $"; also {string.Join(", ", setting.OtherKeys.Select(Setting.FlagOf))}";
-        var only = setting.Accepts.Contains(" or ", StringComparison.Ordinal) && setting.Example.Length > 0 ? $": {setting.Accepts}" : "";
-        var shown = setting.ShownDefault is { Length: > 0 } text ? $" (default: {text}{aka})" : aka.Length > 0 ? $" ({aka[2..]})" : "";
+        var aka = setting.OtherKeys.Length == 0 ? ""
+            : $"; also {string.Join(", ", setting.OtherKeys.Select(Setting.FlagOf))}";
+        var only = setting.Accepts.Contains(" or ", StringComparison.Ordinal) && setting.Example.Length > 0
+            ? $": {setting.Accepts}" : "";
+        var shown = setting.ShownDefault is { Length: > 0 } text ? $" (default: {text}{aka})" : aka.Length > 0
+            ? $" ({aka[2..]})" : "";
         return (left, setting.Help + only + shown);
     }
 
     private static (string Left, string Right) Row(Option option) =>
-        (string.Join(", ", option.Aliases.Prepend(option.Name).Where(n => n.StartsWith('-') && n is not "-?")), option.Description ?? "");
+        (string.Join(", ", option.Aliases.Prepend(option.Name).Where(n => n.StartsWith('-') && n is not "-?")),
+        option.Description ?? "");
 
     private static void Section(TextWriter output, string title, (string Left, string Right)[] rows, int width)
     {

@@ -7,7 +7,8 @@ internal sealed class Terminal
 {
     private const int PlainWidth = 100;
 
-    public Terminal(TextWriter output, TextWriter error, bool isLive = false, TextReader? input = null, bool isInputPiped = false)
+    public Terminal(TextWriter output, TextWriter error, bool isLive = false, TextReader? input = null,
+        bool isInputPiped = false)
     {
         (Output, Error, IsLive, Input, IsInputPiped) = (output, error, isLive, input, isInputPiped);
         Ansi = AnsiConsole.Create(new AnsiConsoleSettings

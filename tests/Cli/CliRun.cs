@@ -13,14 +13,15 @@ internal sealed record CliRun(int Code, string Output, string Error)
         return new CliRun(code, output.ToString(), error.ToString());
     }
 
-    /// <summary>The first line of standard error.</summary>
-    public string ErrorLine => Error.Split('\n')[0].TrimEnd('\r');
+    /// <summary>The line of standard error that says what is wrong.</summary>
+    public string ErrorLine => Error.ReplaceLineEndings("\n").Split('\n')
+        .FirstOrDefault(line => line.StartsWith("error: ", StringComparison.Ordinal), "");
 
     /// <summary>A failure for a person: the exit code, one line that begins with "error:", and no trace.</summary>
     public CliRun AssertFails(int code, params string[] mentions)
     {
         Assert.True(code == Code, $"exit code {Code}, expected {code}; error: {Error}; output: {Output}");
-        Assert.StartsWith("error: ", Error, StringComparison.Ordinal);
+        Assert.NotEqual("", ErrorLine);
         Assert.DoesNotContain("   at ", Error, StringComparison.Ordinal);
         foreach (var text in mentions) Assert.Contains(text, ErrorLine, StringComparison.Ordinal);
         return this;

@@ -64,7 +64,8 @@ public sealed class CommandLineTests
     public void ExampleValuesInHelpAreAccepted()
     {
         using var output = new StringWriter();
-        foreach (var setting in CommandList.All(new Terminal(output, output)).OfType<CliCommand>().SelectMany(c => c.Settings))
+        foreach (var setting in CommandList.All(new Terminal(output, output)).OfType<CliCommand>()
+            .SelectMany(c => c.Settings))
         {
             if (setting.Example.Length > 0) setting.Parse([setting.Example], setting.Flag);
         }

@@ -19,8 +19,10 @@ public sealed class ProgressTests
         Assert.Equal("lora: 1,000 of 100,000 parameters are trained (1.00 %)", lines[0]);
         Assert.Equal("20 steps on 100 examples, 10 held out", lines[1]);
         // Losses are 1/step; the mean of steps 1 to 10 is 0.29290, of 11 to 20 it is 0.06688.
-        Assert.Equal("step 10/20  epoch 0.50  loss 0.2929  lr 1.00e-4  grad 0.25  1,234 tokens/s  left 0:00:10", lines[2]);
-        Assert.StartsWith("eval 10/20  loss 0.5000  perplexity 1.65  10 examples in 1.50 s  best so far", lines[3], StringComparison.Ordinal);
+        Assert.Equal("step 10/20  epoch 0.50  loss 0.2929  lr 1.00e-4  grad 0.25  1,234 tokens/s  left 0:00:10",
+            lines[2]);
+        Assert.StartsWith("eval 10/20  loss 0.5000  perplexity 1.65  10 examples in 1.50 s  best so far", lines[3],
+            StringComparison.Ordinal);
         Assert.Contains("loss 0.0669", lines[4], StringComparison.Ordinal);
         Assert.DoesNotContain('\u001b', output.ToString());
     }
@@ -92,7 +94,8 @@ public sealed class ProgressTests
     [Fact]
     public void SmoothingKeepsAConstantAndFollowsAFall()
     {
-        Assert.All(LossChart.Smooth([.. Enumerable.Range(1, 200).Select(i => new LossPoint(i, 2.5))]), v => Assert.Equal(2.5, v, 12));
+        Assert.All(LossChart.Smooth([.. Enumerable.Range(1, 200).Select(i => new LossPoint(i, 2.5))]),
+            v => Assert.Equal(2.5, v, 12));
         var falling = LossChart.Smooth([.. Enumerable.Range(1, 200).Select(i => new LossPoint(i, 1.0 / i))]);
         Assert.True(falling[^1] < 0.02 && falling[0] == 1);
     }

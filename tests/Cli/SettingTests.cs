@@ -43,7 +43,8 @@ public sealed class SettingTests
     [InlineData("--target-modules", "a", "b")]
     [InlineData("--target-modules", "a,b")]
     [InlineData("--target-modules", "a", "--target-modules", "b")]
-    public void ListsTakeBlanksCommasAndRepeats(params string[] args) => Assert.Equal(["a", "b"], Read(args).Get(Targets));
+    public void ListsTakeBlanksCommasAndRepeats(params string[] args) =>
+        Assert.Equal(["a", "b"], Read(args).Get(Targets));
 
     [Fact]
     public void SwitchesTakeAnOptionalValue()
@@ -61,7 +62,8 @@ public sealed class SettingTests
     [InlineData("--learning-rate must be a number of at least 0, but got 'NaN'", "--learning-rate", "NaN")]
     [InlineData("--max-steps must be a whole number of at least -1, but got '1.5'", "--max-steps", "1.5")]
     [InlineData("--kind must be one or two, but got 'three'", "--kind", "three")]
-    [InlineData("unknown option '--lerning-rate'; did you mean '--learning-rate'?", "--target-modules", "a", "--lerning-rate", "1")]
+    [InlineData("unknown option '--lerning-rate'; did you mean '--learning-rate'?", "--target-modules", "a",
+        "--lerning-rate", "1")]
     [InlineData("--kind needs a value (one or two), but got '--max-stps'", "--kind", "--max-stps")]
     public void ABadValueIsNamedWithItsFlag(string message, params string[] args) =>
         Assert.Equal(message, Assert.Throws<UsageException>(() => Read(args)).Message);
@@ -70,7 +72,8 @@ public sealed class SettingTests
     public void AConfigFileSetsWhatTheCommandLineLeavesOut()
     {
         using var folder = new TemporaryFolder();
-        var path = folder.Write("run.yaml", "# a run\nlearning_rate: 3e-4\nmax-steps: 7\ntarget_modules: [a, b]\npacking: true\nkind:\n");
+        var path = folder.Write("run.yaml",
+            "# a run\nlearning_rate: 3e-4\nmax-steps: 7\ntarget_modules: [a, b]\npacking: true\nkind:\n");
         var values = Read("--config", path, "--lr", "1e-5");
         Assert.Equal(1e-5, values.Get(Rate));
         Assert.Equal(7, values.Get(Steps));
@@ -107,7 +110,8 @@ public sealed class SettingTests
     public void WrittenConfigFilesReadBackTheSame()
     {
         using var folder = new TemporaryFolder();
-        var values = Read("--lr", "2e-05", "--prompt", "say \"no\": \\ # x\n\ttwo", "--target-modules", "a,b", "--packing", "--kind", "two");
+        var values = Read("--lr", "2e-05", "--prompt", "say \"no\": \\ # x\n\ttwo", "--target-modules", "a,b",
+            "--packing", "--kind", "two");
         var path = folder.File("run.yaml");
         ConfigFile.Write(path, "heading", values.Given(All));
         var again = Read("--config", path);

@@ -11,8 +11,10 @@ internal sealed class EvalCommand() : CliCommand(
     [
         new SettingGroup("Model", SharedSettings.Model, AdapterSettings.Adapter),
         new SettingGroup(
-            "Data", Data, DataSettings.Format, DataSettings.Delimiter, DataSettings.Template, DataSettings.TrainOnPrompt,
-            DataSettings.MaxLength, DataSettings.MaxSamples, DataSettings.ExactMatchSamples, TrainSettings.EvalBatchSize),
+            "Data", Data, DataSettings.Format, DataSettings.Delimiter, DataSettings.Template,
+            DataSettings.TrainOnPrompt,
+            DataSettings.MaxLength, DataSettings.MaxSamples, DataSettings.ExactMatchSamples,
+            TrainSettings.EvalBatchSize),
         new SettingGroup("Output", Json, Output, SharedSettings.Device, SharedSettings.Threads),
     ],
     [
@@ -25,7 +27,8 @@ internal sealed class EvalCommand() : CliCommand(
 
     private static readonly Setting<bool> Json = Make.Switch("json", "Print JSON instead of a table");
 
-    private static readonly Setting<string?> Output = Make.Text("output", "Also write the JSON to this file", "out/eval.json");
+    private static readonly Setting<string?> Output =
+        Make.Text("output", "Also write the JSON to this file", "out/eval.json");
 
     protected override int Run(SettingValues values, Terminal terminal)
     {
@@ -33,14 +36,16 @@ internal sealed class EvalCommand() : CliCommand(
         var device = SharedSettings.Apply(values);
         terminal.Error.WriteLine(device);
         using var interrupt = new Interrupt(_ => { });
-        using var loaded = LoadedModel.Load(model, values.Get(DataSettings.Template), values.Get(AdapterSettings.Adapter), Note);
+        using var loaded =
+            LoadedModel.Load(model, values.Get(DataSettings.Template), values.Get(AdapterSettings.Adapter), Note);
         var encoder = loaded.Encoder(values, Note);
         IReadOnlyList<DataExample> records = DataFile.Load(data, DataSettings.Options(values));
         if (values.Get(DataSettings.MaxSamples) is int most && most < records.Count) records = [.. records.Take(most)];
         var set = RecordSet.Encode(encoder, records, "scored", Note);
 
         var watch = Stopwatch.StartNew();
-        var (loss, _, examples) = new Evaluator(new Sft(), TrainingRun.HeldBatches(loaded, set, values.Get(TrainSettings.EvalBatchSize)))
+        var (loss, _, examples) =
+            new Evaluator(new Sft(), TrainingRun.HeldBatches(loaded, set, values.Get(TrainSettings.EvalBatchSize)))
             .Run(loaded.Model, (_, _) => interrupt.Token.ThrowIfCancellationRequested());
         var answers = AnswerCheck.Run(
             loaded, encoder, set.Records, values.Get(DataSettings.ExactMatchSamples), stop: interrupt.Token);
@@ -63,7 +68,8 @@ internal sealed class EvalCommand() : CliCommand(
         terminal.Line($"{"examples",-14}{Figures.Count(examples),12}   in {Figures.Time(time)}");
     }
 
-    private static JsonObject ToJson(SettingValues values, HeldOutScore score, int examples, TimeSpan time, DeviceChoice device) => new()
+    private static JsonObject ToJson(SettingValues values, HeldOutScore score, int examples, TimeSpan time,
+        DeviceChoice device) => new()
     {
         ["model"] = values.Get(SharedSettings.Model),
         ["adapter"] = values.Get(AdapterSettings.Adapter),

@@ -26,7 +26,8 @@ internal sealed class GenerateCommand() : CliCommand(
         "prompt", "The text to go on with", "Once upon a time", free: true, shown: "asked for, or read from a pipe");
 
     private static readonly Setting<string> Template = Make.Choice(
-        "template", "Write the prompt out as a question in this chat template", "none", ["none", "auto", .. ChatTemplate.Names]);
+        "template", "Write the prompt out as a question in this chat template", "none",
+        ["none", "auto", .. ChatTemplate.Names]);
 
     private static readonly Setting<int?> MaxNewTokens = Make.MaybeInt(
         "max_new_tokens", "Longest continuation in tokens", "200", 1, "the model's own, else 128");
@@ -34,7 +35,8 @@ internal sealed class GenerateCommand() : CliCommand(
     private static readonly Setting<bool> NoStream = Make.Switch("no_stream", "Print the text when it is complete");
 
     private static readonly Setting<double?> Temperature = Make.MaybeNumber(
-        "temperature", "0 takes the likeliest token; higher is more varied", "0.7", "a number of at least 0", v => v >= 0,
+        "temperature", "0 takes the likeliest token; higher is more varied", "0.7", "a number of at least 0",
+        v => v >= 0,
         "the model's own, else 0.8");
 
     private static readonly Setting<int?> TopK = Make.MaybeInt(
@@ -81,7 +83,8 @@ internal sealed class GenerateCommand() : CliCommand(
         using var interrupt = new Interrupt(_ => { });
         var isQuestion = values.Get(Template) != "none";
         var ids = isQuestion
-            ? new SftEncoder(loaded.Tokenizer, loaded.Template).EncodePrompt([new ChatMessage(ChatMessage.User, prompt)])
+            ? new SftEncoder(loaded.Tokenizer, loaded.Template)
+            .EncodePrompt([new ChatMessage(ChatMessage.User, prompt)])
             : loaded.Tokenizer.Encode(prompt);
         var stream = loaded.Tokenizer.Stream(skipSpecial: true, continues: true);
         var live = !values.Get(NoStream);

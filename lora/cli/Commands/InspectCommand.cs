@@ -4,7 +4,8 @@ using CudaLora.Lora;
 
 namespace CudaLora.Cli;
 
-/// <summary><c>cudalora inspect</c>: a model folder, an adapter folder or a safetensors file. Reads headers only.</summary>
+/// <summary><c>cudalora inspect</c>: a model folder, an adapter folder or a safetensors file. Reads headers
+/// only.</summary>
 internal sealed class InspectCommand : CliCommand
 {
     private static readonly Setting<string?> Base = Make.Text(
@@ -30,24 +31,31 @@ internal sealed class InspectCommand : CliCommand
         if (File.Exists(path))
         {
             using var file = SafetensorsFile.Open(path);
-            foreach (var (name, text) in file.Metadata) terminal.Line($"metadata  {name}: {Figures.OneLine(text, terminal.Width - 20)}");
+            foreach (var (name, text) in file.Metadata)
+                terminal.Line($"metadata  {name}: {Figures.OneLine(text, terminal.Width - 20)}");
             TensorTable.Print(terminal, file.Entries.Values, rows);
             return ExitCode.Success;
         }
         if (!Directory.Exists(path)) throw new UserErrorException($"{path}: there is no such file or folder");
         if (File.Exists(Path.Combine(path, LoraConfig.FileName))) PrintAdapter(terminal, path, values.Get(Base), rows);
         else if (File.Exists(Path.Combine(path, "config.json"))) PrintModel(terminal, path, rows);
-        else throw new UserErrorException($"{path}: must hold config.json (a model) or {LoraConfig.FileName} (an adapter), but has neither");
+        else throw NeitherKind(path);
         return ExitCode.Success;
     }
+
+    private static UserErrorException NeitherKind(string path) =>
+        new($"{path}: must hold config.json (a model) or {LoraConfig.FileName} (an adapter), but has neither");
 
     private static void PrintModel(Terminal terminal, string folder, int rows)
     {
         var config = ModelConfig.Read(folder);
         using var weights = SafetensorsSet.Open(folder);
-        terminal.Line($"model       {config.ModelType}, {config.Layers} layers, width {config.HiddenSize}, MLP {config.IntermediateSize}");
-        terminal.Line($"attention   {config.Heads} heads of {config.HeadDim}, {config.KeyValueHeads} for keys and values");
-        terminal.Line($"vocabulary  {Figures.Count(config.VocabSize)}{(config.TieWordEmbeddings ? ", output tied to the embedding" : "")}");
+        terminal.Line($"model       {config.ModelType}, {config.Layers} layers, width {config.HiddenSize}, "
+            + $"MLP {config.IntermediateSize}");
+        terminal.Line(
+            $"attention   {config.Heads} heads of {config.HeadDim}, {config.KeyValueHeads} for keys and values");
+        var tied = config.TieWordEmbeddings ? ", output tied to the embedding" : "";
+        terminal.Line($"vocabulary  {Figures.Count(config.VocabSize)}{tied}");
         terminal.Line($"context     {Figures.Count(config.MaxPositions)} tokens");
         terminal.Line($"parameters  {Figures.Count(Values(weights))}");
         TensorTable.Print(terminal, weights.Tensors.Values.Select(t => t.Entry), rows);
@@ -58,7 +66,8 @@ internal sealed class InspectCommand : CliCommand
         var config = LoraConfig.Read(folder);
         using var weights = SafetensorsSet.Open(folder, "adapter_model");
         var parameters = Values(weights);
-        terminal.Line($"adapter     LoRA, r {config.R}, alpha {config.LoraAlpha}{(config.UseRsLora ? ", rsLoRA" : "")}, dropout {config.LoraDropout}");
+        var rule = config.UseRsLora ? ", rsLoRA" : "";
+        terminal.Line($"adapter     LoRA, r {config.R}, alpha {config.LoraAlpha}{rule}, dropout {config.LoraDropout}");
         terminal.Line($"base        {config.BaseModel ?? "not named"}");
         terminal.Line($"targets     {config.TargetModules?.ToString() ?? "the family's defaults"}");
         if (config.ModulesToSave.Count > 0) terminal.Line($"in full     {string.Join(", ", config.ModulesToSave)}");

@@ -40,7 +40,8 @@ internal sealed class MergeCommand() : CliCommand(
         loaded.Tokenizer.Save(output);
         if (loaded.Adapter is not null)
             terminal.Line($"merged {loaded.Adapter.Layers.Count} layers of {adapter} into {model}");
-        terminal.Line($"written to {output}; try next:\n  {Shell.Line("generate", "--model", output, "--prompt", "Once upon a time")}");
+        terminal.Line($"written to {output}; try next:");
+        terminal.Line("  " + Shell.Line("generate", "--model", output, "--prompt", "Once upon a time"));
         return ExitCode.Success;
     }
 }

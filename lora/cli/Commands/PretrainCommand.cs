@@ -8,14 +8,15 @@ internal sealed class PretrainCommand() : CliCommand(
     "pretrain", "Train a new model from random weights: sizes, a tokenizer and text in, a model folder out.",
     [
         new SettingGroup(
-            "Model and data", Size, ModelConfigFile, TokenizerPath, DataSettings.Data, DataSettings.EvalData, DataSettings.ValSize,
+            "Model and data", Size, ModelConfigFile, TokenizerPath, DataSettings.Data, DataSettings.EvalData,
+            DataSettings.ValSize,
             DataSettings.Format, DataSettings.Delimiter, DataSettings.Template, DataSettings.TrainOnPrompt,
             DataSettings.MaxLength, DataSettings.Packing, DataSettings.GroupByLength, DataSettings.MaxSamples,
             DataSettings.MaxEvalSamples, DataSettings.ExactMatchSamples),
         TrainSettings.Training, TrainSettings.Watching, TrainSettings.Machine,
     ],
     [
-        "cudalora pretrain --size tiny --tokenizer models/TinyStories-656K --data stories.txt --packing --output out/stories",
+        "cudalora pretrain --size tiny --tokenizer models/TinyStories-656K --data text.txt --packing --output out/base",
         "cudalora pretrain --model-config config.json --tokenizer tokenizer.json --data text.jsonl --output out/base",
     ])
 {
@@ -25,7 +26,8 @@ internal sealed class PretrainCommand() : CliCommand(
         "size", "Sizes of a Llama: " + ModelSizes.Describe(), "tiny", [.. ModelSizes.Names], shown: "tiny");
 
     private static readonly Setting<string?> ModelConfigFile = Make.Text(
-        "model_config", "Instead of --size: a config.json", "models/TinyStories-656K/config.json", aka: ["config_name"]);
+        "model_config", "Instead of --size: a config.json", "models/TinyStories-656K/config.json",
+        aka: ["config_name"]);
 
     private static readonly Setting<string?> TokenizerPath = Make.Text(
         "tokenizer", "Folder or file of the tokenizer", "models/TinyStories-656K", aka: ["tokenizer_name"]);

@@ -8,7 +8,8 @@ internal sealed class TrainCommand() : CliCommand(
     "train", "Fine-tune a language model on your data: a LoRA adapter, or every weight.",
     [
         new SettingGroup(
-            "Model and data", Model, DataSettings.Data, DataSettings.EvalData, DataSettings.ValSize, DataSettings.Format,
+            "Model and data", Model, DataSettings.Data, DataSettings.EvalData, DataSettings.ValSize,
+            DataSettings.Format,
             DataSettings.Delimiter, DataSettings.Template, DataSettings.TrainOnPrompt, DataSettings.MaxLength,
             DataSettings.Packing, DataSettings.GroupByLength, DataSettings.MaxSamples, DataSettings.MaxEvalSamples,
             DataSettings.ExactMatchSamples),
@@ -17,7 +18,7 @@ internal sealed class TrainCommand() : CliCommand(
     [
         "cudalora train",
         "cudalora train --model models/TinyStories-656K --data data/alpaca.json --max-steps 200 --output out/alpaca",
-        "cudalora train --model models/TinyStories-656K --data e2e/train.txt --eval-data e2e/valid.txt --data-format e2e",
+        "cudalora train --model models/TinyStories-656K --data train.txt --eval-data valid.txt --data-format e2e",
         "cudalora train --config out/alpaca/training_args.yaml --resume-from-checkpoint true",
     ])
 {
@@ -44,12 +45,14 @@ internal sealed class TrainCommand() : CliCommand(
         terminal.Line(device.ToString());
 
         using var loaded = LoadedModel.Load(model, values.Get(DataSettings.Template), null, Note);
-        terminal.Line($"model: {model} ({loaded.Model.Config.ModelType}, {Figures.Count(loaded.Model.ParameterCount)} parameters)");
+        var size = Figures.Count(loaded.Model.ParameterCount);
+        terminal.Line($"model: {model} ({loaded.Model.Config.ModelType}, {size} parameters)");
         var encoder = loaded.Encoder(values, Note);
         var (train, held) = RecordSet.Load(values, encoder, data, evalData, Note);
         var random = new Generator((ulong)values.Get(TrainSettings.Seed));
         var method = Prepare(loaded, adapterConfig, values.Get(AdapterSettings.StartAdapter), random);
-        var arguments = TrainSettings.Arguments(values, train.Examples.Count, held.Examples.Count > 0, isLora ? LoraRate : FullRate)
+        var arguments =
+            TrainSettings.Arguments(values, train.Examples.Count, held.Examples.Count > 0, isLora ? LoraRate : FullRate)
             with { MaxLength = Math.Min(values.Get(DataSettings.MaxLength), loaded.Context) };
         loaded.Model.GradientCheckpointing = arguments.GradientCheckpointing;
         RunConfig.Write(Name, output, values, Settings);
@@ -57,7 +60,8 @@ internal sealed class TrainCommand() : CliCommand(
         {
             ExactMatchSamples = values.Get(DataSettings.ExactMatchSamples),
             Facts = new RunFacts(
-                values.CommandLine, RunConfig.ResumeCommand(Name, output), $"{method.Method} of {FolderName(model)} on {FolderName(data)}",
+                values.CommandLine, RunConfig.ResumeCommand(Name, output),
+                $"{method.Method} of {FolderName(model)} on {FolderName(data)}",
                 model, data, device.Device.Name, arguments.Seed),
         };
         return run.Run(terminal, values.Get(SharedSettings.NoProgress));
@@ -87,8 +91,10 @@ internal sealed class TrainCommand() : CliCommand(
         if (!isLora && AdapterSettings.Group.Settings.Skip(1).FirstOrDefault(values.IsGiven) is { } useless)
             throw new UsageException($"{useless.Flag} needs --method lora, but the method is full");
         if (values.IsGiven(AdapterSettings.StartAdapter) && fresh.FirstOrDefault(values.IsGiven) is { } fixedBy)
-            throw new UsageException($"{fixedBy.Flag} cannot be changed: --adapter goes on with an adapter that has its own");
+            throw new UsageException(
+                $"{fixedBy.Flag} cannot be changed: --adapter goes on with an adapter that has its own");
     }
 
-    private static string FolderName(string path) => Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(path)));
+    private static string FolderName(string path) =>
+        Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(path)));
 }

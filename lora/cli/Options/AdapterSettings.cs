@@ -22,7 +22,8 @@ internal static class AdapterSettings
         "lora_alpha", "The adapter's output is scaled by alpha / r", "32", "a number above 0", v => v > 0, "twice r");
 
     public static readonly Setting<double> Dropout = Make.Number(
-        "lora_dropout", "Dropout on the adapter's input", 0, "0.05", "a number from 0 to below 1", v => v is >= 0 and < 1);
+        "lora_dropout", "Dropout on the adapter's input", 0, "0.05", "a number from 0 to below 1",
+        v => v is >= 0 and < 1);
 
     public static readonly Setting<string[]> Targets = Make.List(
         "target_modules", "Layers that get an adapter: names, one regular expression, or all-linear", "q_proj,v_proj",
@@ -65,7 +66,8 @@ internal static class AdapterSettings
     private static ModuleSelector Selector(string[] names)
     {
         if (names is [ModuleSelector.AllLinearName]) return ModuleSelector.AllLinear;
-        if (names.All(name => name.All(c => char.IsLetterOrDigit(c) || c is '_' or '.' or '-'))) return ModuleSelector.Of(names);
+        if (names.All(
+            name => name.All(c => char.IsLetterOrDigit(c) || c is '_' or '.' or '-'))) return ModuleSelector.Of(names);
         try
         {
             return ModuleSelector.FromPattern(string.Join(',', names));

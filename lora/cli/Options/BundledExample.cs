@@ -20,7 +20,8 @@ internal static class BundledExample
     /// <summary>The model to use when none was named.</summary>
     /// <exception cref="UsageException">None is bundled.</exception>
     public static string RequireModel(string? given) => given
-        ?? (Directory.Exists(Model) ? Model : throw Missing("--model", "a model folder, such as --model models/TinyStories-656K"));
+        ?? (Directory.Exists(Model) ? Model
+        : throw Missing("--model", "a model folder, such as --model models/TinyStories-656K"));
 
     /// <summary>The data to use when none was named.</summary>
     /// <exception cref="UsageException">None is bundled.</exception>

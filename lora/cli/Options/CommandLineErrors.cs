@@ -21,8 +21,8 @@ internal static class CommandLineErrors
             if (command.Subcommands.Count > 0)
             {
                 var names = command.Subcommands.Where(c => !c.Hidden).Select(c => c.Name).ToArray();
-                return new UsageException(
-                    $"unknown command '{token}'{NearestName.Hint(token, names)} (commands: {string.Join(", ", names)})");
+                var hint = NearestName.Hint(token, names);
+                return new UsageException($"unknown command '{token}'{hint} (commands: {string.Join(", ", names)})");
             }
             return new UsageException($"unexpected '{token}': values are given with a flag, such as --data FILE");
         }

@@ -26,7 +26,8 @@ internal static class ConfigFile
     }
 
     /// <summary>Writes settings so that <see cref="Read"/> gives them back.</summary>
-    public static void Write(string path, string heading, IEnumerable<(Setting Setting, IReadOnlyList<string> Texts)> values)
+    public static void Write(string path, string heading,
+        IEnumerable<(Setting Setting, IReadOnlyList<string> Texts)> values)
     {
         var lines = values.Select(v => $"{v.Setting.Key}: " + (v.Setting.IsList
             ? $"[{string.Join(", ", v.Texts.Select(Quote))}]"
@@ -65,13 +66,16 @@ internal static class ConfigFile
         YamlScalarNode scalar => [scalar.Value ?? ""],
         YamlSequenceNode list when setting.IsList && list.All(item => item is YamlScalarNode) =>
             [.. list.Select(item => ((YamlScalarNode)item).Value ?? "")],
-        _ => throw new UsageException($"{source} must be {setting.Accepts}, but is a {node.NodeType.ToString().ToLowerInvariant()}"),
+        _ => throw new UsageException(
+        $"{source} must be {setting.Accepts}, but is a {node.NodeType.ToString().ToLowerInvariant()}"),
     };
 
-    private static string Quote(string text) => text.Length > 0 && text.All(c => char.IsAsciiLetterOrDigit(c) || c is '.' or '_')
+    private static string Quote(string text) => text.Length > 0
+        && text.All(c => char.IsAsciiLetterOrDigit(c) || c is '.' or '_')
         && !char.IsAsciiDigit(text[0]) && text is not ("null" or "yes" or "no" or "on" or "off") || IsNumber(text)
             ? text
-            : "\"" + text.Replace("\\", "\\\\", StringComparison.Ordinal).Replace("\"", "\\\"", StringComparison.Ordinal)
+            : "\"" + text.Replace("\\", "\\\\", StringComparison.Ordinal)
+            .Replace("\"", "\\\"", StringComparison.Ordinal)
                 .Replace("\n", "\\n", StringComparison.Ordinal).Replace("\t", "\\t", StringComparison.Ordinal) + "\"";
 
     private static bool IsNumber(string text) => double.TryParse(

@@ -10,7 +10,8 @@ internal static class DataSettings
         shown: "the bundled set");
 
     public static readonly Setting<string?> EvalData = Make.Text(
-        "eval_data", "Held-out data", "data/valid.json", aka: ["eval_dataset", "validation_file"], shown: "a part of --data");
+        "eval_data", "Held-out data", "data/valid.json", aka: ["eval_dataset", "validation_file"],
+        shown: "a part of --data");
 
     public static readonly Setting<double> ValSize = Make.Number(
         "val_size", "Without --eval-data: how many examples to hold out, or which share (below 1); 0 none", 0.05, "0.1",
@@ -31,7 +32,8 @@ internal static class DataSettings
         "train_on_prompt", "Learn the prompt too, not only the response");
 
     public static readonly Setting<int> MaxLength = Make.Int(
-        "max_length", "Longest example in tokens; longer ones are cut", 1024, "512", 2, aka: ["cutoff_len", "max_seq_length"]);
+        "max_length", "Longest example in tokens; longer ones are cut", 1024, "512", 2,
+        aka: ["cutoff_len", "max_seq_length"]);
 
     public static readonly Setting<bool> Packing = Make.Switch(
         "packing", "Several examples in one row, without attention across them");

@@ -22,7 +22,8 @@ internal sealed class SettingValues
     /// <summary>The value the user must give.</summary>
     /// <exception cref="UsageException">It is missing.</exception>
     public T Require<T>(Setting<T?> setting) where T : class => Get(setting)
-        ?? throw new UsageException($"{setting.Flag} is needed: {setting.Help}, such as {setting.Flag} {setting.Example}");
+        ?? throw new UsageException(
+        $"{setting.Flag} is needed: {setting.Help}, such as {setting.Flag} {setting.Example}");
 
     /// <summary>What was given, as texts, in the order of <paramref name="settings"/>.</summary>
     public IEnumerable<(Setting Setting, IReadOnlyList<string> Texts)> Given(IEnumerable<Setting> settings) =>
@@ -40,7 +41,8 @@ internal sealed class SettingValues
     }
 
     /// <summary>Reads the command line's values and, if --config is among them, the file's.</summary>
-    public static SettingValues Read(ParseResult parsed, IReadOnlyList<Setting> settings, Argument<string>? argument = null)
+    public static SettingValues Read(ParseResult parsed, IReadOnlyList<Setting> settings,
+        Argument<string>? argument = null)
     {
         var values = new SettingValues
         {
@@ -67,8 +69,8 @@ internal sealed class SettingValues
         {
             if (!texts[i].StartsWith("--", StringComparison.Ordinal)) continue;
             if (i > 0) throw CommandLineErrors.UnknownOption(texts[i], settings.Select(s => s.Flag));
-            throw new UsageException(
-                $"{result.IdentifierToken?.Value ?? setting.Flag} needs a value ({setting.Accepts}), but got '{texts[i]}'");
+            var flag = result.IdentifierToken?.Value ?? setting.Flag;
+            throw new UsageException($"{flag} needs a value ({setting.Accepts}), but got '{texts[i]}'");
         }
     }
 }

@@ -2,13 +2,15 @@ using CudaLora.Lora;
 
 namespace CudaLora.Cli;
 
-/// <summary>What <c>train</c> and <c>pretrain</c> take about the run itself; names and meanings as in Hugging Face.</summary>
+/// <summary>What <c>train</c> and <c>pretrain</c> take about the run itself; names and meanings as in Hugging
+/// Face.</summary>
 internal static class TrainSettings
 {
     private static readonly string[] Strategies = ["no", "steps", "epoch"];
 
     public static readonly Setting<string?> OutputDir = Make.Text(
-        "output_dir", "Folder for the result, checkpoints, logs and the chart", "out/alpaca", "out/train", aka: ["output"]);
+        "output_dir", "Folder for the result, checkpoints, logs and the chart", "out/alpaca", "out/train",
+        aka: ["output"]);
 
     public static readonly Setting<double> Epochs = Make.Number(
         "num_train_epochs", "Passes over the data", 3, "1", "a number above 0", v => v > 0, aka: ["epochs"]);
@@ -30,17 +32,20 @@ internal static class TrainSettings
         "lr_scheduler_type", "How the rate falls", "linear", [.. Engine.Schedule.Names]);
 
     public static readonly Setting<double> WarmupSteps = Make.Number(
-        "warmup_steps", "Steps in which the rate rises from 0; below 1 a share of all", 0, "20", "a number of at least 0",
+        "warmup_steps", "Steps in which the rate rises from 0; below 1 a share of all", 0, "20",
+        "a number of at least 0",
         v => v >= 0);
 
     public static readonly Setting<double> WarmupRatio = Make.Number(
-        "warmup_ratio", "The same as a share of all steps", 0, "0.1", "a number from 0 to below 1", v => v is >= 0 and < 1);
+        "warmup_ratio", "The same as a share of all steps", 0, "0.1", "a number from 0 to below 1",
+        v => v is >= 0 and < 1);
 
     public static readonly Setting<double> WeightDecay = Make.Number(
         "weight_decay", "Decoupled weight decay of AdamW", 0, "0.01", "a number of at least 0", v => v >= 0);
 
     public static readonly Setting<double> MaxGradNorm = Make.Number(
-        "max_grad_norm", "Gradient norm above which gradients are scaled down; 0 never", 1, "0.5", "a number of at least 0",
+        "max_grad_norm", "Gradient norm above which gradients are scaled down; 0 never", 1, "0.5",
+        "a number of at least 0",
         v => v >= 0);
 
     public static readonly Setting<double> Beta1 = Make.Number(
@@ -86,10 +91,12 @@ internal static class TrainSettings
         "logging_steps", "Steps between log rows", 10, "1", 1);
 
     public static readonly Setting<string?> Resume = Make.Text(
-        "resume_from_checkpoint", "Go on from this checkpoint folder, or 'true' for the newest of the output folder", "true");
+        "resume_from_checkpoint", "Go on from this checkpoint folder, or 'true' for the newest of the output folder",
+        "true");
 
     public static readonly SettingGroup Training = new(
-        "Training", OutputDir, Epochs, MaxSteps, BatchSize, Accumulation, LearningRate, Scheduler, WarmupSteps, WarmupRatio,
+        "Training", OutputDir, Epochs, MaxSteps, BatchSize, Accumulation, LearningRate, Scheduler, WarmupSteps,
+        WarmupRatio,
         WeightDecay, MaxGradNorm, Beta1, Beta2, Epsilon, Checkpointing, Seed);
 
     public static readonly SettingGroup Watching = new(

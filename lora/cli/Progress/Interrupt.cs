@@ -2,7 +2,8 @@ using System.Runtime.InteropServices;
 
 namespace CudaLora.Cli;
 
-/// <summary>Ctrl-C and SIGTERM: the first asks the work to stop in good order, the second ends the process at once.</summary>
+/// <summary>Ctrl-C and SIGTERM: the first asks the work to stop in good order, the second ends the process at
+/// once.</summary>
 internal sealed class Interrupt : IDisposable
 {
     private readonly CancellationTokenSource source = new();

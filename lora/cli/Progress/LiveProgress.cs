@@ -6,7 +6,8 @@ using Spectre.Console.Rendering;
 
 namespace CudaLora.Cli;
 
-/// <summary>A view that is redrawn in place: bar, loss with a sparkline, rate, speed, time left, last evaluation.</summary>
+/// <summary>A view that is redrawn in place: bar, loss with a sparkline, rate, speed, time left, last
+/// evaluation.</summary>
 internal sealed class LiveProgress(Terminal terminal) : ProgressView
 {
     private static readonly TimeSpan Frame = TimeSpan.FromMilliseconds(120);
@@ -70,9 +71,12 @@ internal sealed class LiveProgress(Terminal terminal) : ProgressView
         Draw(now: true);
     }
 
-    public override void OnSave(string folder) => terminal.Ansi.WriteLine($"saved {folder}");
+    public override void OnSave(string folder) => Above($"saved {folder}");
 
-    public override void OnMessage(string message) => terminal.Ansi.WriteLine($"note: {message}");
+    public override void OnMessage(string message) => Above($"note: {message}");
+
+    // A line above the view is written over the view's first line, whose rest would stay.
+    private void Above(string text) => terminal.Ansi.WriteLine(text.PadRight(terminal.Ansi.Profile.Width - 1));
 
     private void Draw(bool now)
     {
@@ -86,17 +90,21 @@ internal sealed class LiveProgress(Terminal terminal) : ProgressView
     {
         var lines = new List<IRenderable> { Bar() };
         if (double.IsFinite(step.Loss))
-            lines.Add(Line("loss", $"[bold]{Figures.Loss(Recent())}[/]  [green]{Sparkline.Of(losses, SparkWidth, Unicode)}[/]"));
+            lines.Add(Line("loss",
+                $"[bold]{Figures.Loss(Recent())}[/]  [green]{Sparkline.Of(losses, SparkWidth, Unicode)}[/]"));
         else if (losses.Count > 0)
             lines.Add(Line("loss", "[bold red]not a number[/]"));
         lines.Add(Line("rate", $"{Figures.Rate(step.LearningRate)}   grad norm {Figures.Short(step.GradNorm)}"));
-        lines.Add(Line("speed", $"{Figures.Count(step.TokensPerSecond)} tokens/s   elapsed {Figures.Time(clock.Elapsed)}   "
+        lines.Add(Line("speed",
+            $"{Figures.Count(step.TokensPerSecond)} tokens/s   elapsed {Figures.Time(clock.Elapsed)}   "
             + $"left {Figures.Time(step.Remaining)}"));
         if (scoring.Total > 0)
             lines.Add(Line("eval", $"scoring {scoring.Done} of {scoring.Total} ..."));
         else if (eval is { } e)
-            lines.Add(Line("eval", $"[bold]{Figures.Loss(e.Loss)}[/] at step {e.Step}, perplexity {Figures.Short(e.Perplexity)}"
-                + (e.IsBest || best is null ? " (best)" : $"   best {Figures.Loss(best.Value.Loss)} at step {best.Value.Step}")));
+            lines.Add(Line("eval",
+                $"[bold]{Figures.Loss(e.Loss)}[/] at step {e.Step}, perplexity {Figures.Short(e.Perplexity)}"
+                + (e.IsBest || best is null ? " (best)"
+                : $"   best {Figures.Loss(best.Value.Loss)} at step {best.Value.Step}")));
         lines.Add(new Markup("[grey]Ctrl-C saves and stops[/]"));
         return new Rows(lines);
     }

@@ -34,8 +34,8 @@ internal abstract class ProgressView : ITrainerObserver
         var share = 100.0 * plan.TrainableParameters / Math.Max(1, plan.TotalParameters);
         var held = plan.EvalExamples > 0 ? $", {Figures.Count(plan.EvalExamples)} held out" : "";
         var from = plan.FirstStep > 0 ? $", going on after step {plan.FirstStep}" : "";
-        return $"{plan.Method}: {Figures.Count(plan.TrainableParameters)} of {Figures.Count(plan.TotalParameters)} parameters "
-            + $"are trained ({Figures.Short(share)} %)\n{Figures.Count(plan.TotalSteps)} steps on "
+        return $"{plan.Method}: {Figures.Count(plan.TrainableParameters)} of {Figures.Count(plan.TotalParameters)} "
+            + $"parameters are trained ({Figures.Short(share)} %)\n{Figures.Count(plan.TotalSteps)} steps on "
             + $"{Figures.Count(plan.Examples)} examples{held}{from}";
     }
 }

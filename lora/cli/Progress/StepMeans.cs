@@ -8,7 +8,8 @@ internal sealed class StepMeans(int loggingSteps)
     private double sum;
     private int count;
 
-    /// <summary>True at the steps that get a row; then <paramref name="loss"/> is the mean since the row before.</summary>
+    /// <summary>True at the steps that get a row; then <paramref name="loss"/> is the mean since the row
+    /// before.</summary>
     public bool Add(in StepReport report, int totalSteps, out double loss)
     {
         sum += report.Loss;

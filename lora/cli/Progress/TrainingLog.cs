@@ -96,7 +96,8 @@ internal sealed class TrainingLog(string folder, int loggingSteps, LossHistory h
                 if (row["loss"] is { } loss) history.Train.Add(new LossPoint(step, (double)loss));
                 if (row["eval_loss"] is { } eval) history.Eval.Add(new LossPoint(step, (double)eval));
             }
-            catch (Exception e) when (e is JsonException or InvalidOperationException or NullReferenceException or FormatException)
+            catch (Exception e) when (
+                e is JsonException or InvalidOperationException or NullReferenceException or FormatException)
             {
                 // A row cut short by a kill; the steps after it are done again.
             }

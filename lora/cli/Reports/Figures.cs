@@ -22,7 +22,8 @@ internal static class Figures
 
     /// <summary>h:mm:ss.</summary>
     public static string Time(TimeSpan time) => string.Create(
-        CultureInfo.InvariantCulture, $"{(long)Math.Max(0, time.TotalHours)}:{Math.Abs(time.Minutes):00}:{Math.Abs(time.Seconds):00}");
+        CultureInfo.InvariantCulture,
+        $"{(long)Math.Max(0, time.TotalHours)}:{Math.Abs(time.Minutes):00}:{Math.Abs(time.Seconds):00}");
 
     public static string Bytes(long bytes) => bytes switch
     {

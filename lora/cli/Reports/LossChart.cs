@@ -47,7 +47,8 @@ internal static class LossChart
 
     // ScottPlot's own choice may be a serif face.
     private static string? SansSerif() =>
-        PreferredFonts.FirstOrDefault(f => SKFontManager.Default.FontFamilies.Contains(f, StringComparer.OrdinalIgnoreCase));
+        PreferredFonts.FirstOrDefault(
+        f => SKFontManager.Default.FontFamilies.Contains(f, StringComparer.OrdinalIgnoreCase));
 
     private static Plot Draw(string title, LossPoint[] train, LossPoint[] eval)
     {
@@ -62,7 +63,8 @@ internal static class LossChart
         if (train.Length > 0)
         {
             var steps = train.Select(p => (double)p.Step).ToArray();
-            var raw = plot.Add.ScatterLine(steps, train.Select(p => p.Loss).ToArray(), ScottPlot.Color.FromHex("#9ec5e8"));
+            var raw = plot.Add.ScatterLine(steps, train.Select(p => p.Loss).ToArray(),
+                ScottPlot.Color.FromHex("#9ec5e8"));
             raw.LineWidth = 1.2f;
             raw.LegendText = "train";
             var smooth = plot.Add.ScatterLine(steps, Smooth(train), ScottPlot.Color.FromHex("#1f6fb4"));
@@ -72,7 +74,8 @@ internal static class LossChart
         if (eval.Length > 0)
         {
             var held = plot.Add.Scatter(
-                eval.Select(p => (double)p.Step).ToArray(), eval.Select(p => p.Loss).ToArray(), ScottPlot.Color.FromHex("#d9541e"));
+                eval.Select(p => (double)p.Step).ToArray(), eval.Select(p => p.Loss).ToArray(),
+                ScottPlot.Color.FromHex("#d9541e"));
             held.LineWidth = 1.6f;
             held.MarkerSize = 9;
             held.LegendText = "held out";

@@ -25,11 +25,14 @@ internal static class RunReport
     {
         if (after.Loss is not double loss || before.Loss is not double first) return;
         terminal.Line();
-        terminal.Line($"{"held out",-16}{"before",12}{"after",12}");
-        terminal.Line($"{"loss",-16}{Figures.Loss(first),12}{Figures.Loss(loss),12}");
-        terminal.Line($"{"perplexity",-16}{Figures.Short(before.Perplexity!.Value),12}{Figures.Short(after.Perplexity!.Value),12}");
+        Row("held out", "before", "after");
+        Row("loss", Figures.Loss(first), Figures.Loss(loss));
+        Row("perplexity", Figures.Short(before.Perplexity!.Value), Figures.Short(after.Perplexity!.Value));
         if (after.ExactMatch is double share && before.ExactMatch is double was)
-            terminal.Line($"{"exact match",-16}{Figures.Percent(was),12}{Figures.Percent(share),12}   ({after.Answers.Count} answers)");
+            Row("exact match", Figures.Percent(was), Figures.Percent(share), $"   ({after.Answers.Count} answers)");
+
+        void Row(string name, string left, string right, string more = "") =>
+            terminal.Line($"{name,-16}{left,12}{right,12}{more}");
     }
 
     private static void PrintSamples(Terminal terminal, HeldOutScore before, HeldOutScore after)
@@ -66,7 +69,8 @@ internal static class RunReport
         }
     }
 
-    private static void PrintNext(Terminal terminal, LoadedModel loaded, string method, string folder, HeldOutScore after)
+    private static void PrintNext(Terminal terminal, LoadedModel loaded, string method, string folder,
+        HeldOutScore after)
     {
         string[] model = method == "full" ? ["--model", folder] : ["--model", loaded.Folder, "--adapter", folder];
         var prompt = after.Answers.MinBy(a => a.Prompt.Length)?.Prompt ?? "Once upon a time";
@@ -74,7 +78,8 @@ internal static class RunReport
         terminal.Line();
         terminal.Line("try next:");
         terminal.Line("  " + Shell.Line(["generate", .. model, .. template, "--prompt", prompt, "--temperature", "0"]));
-        if (method != "full") terminal.Line("  " + Shell.Line(["merge", .. model, "--output", folder.TrimEnd('/') + "-merged"]));
+        if (method != "full") terminal.Line("  "
+            + Shell.Line(["merge", .. model, "--output", folder.TrimEnd('/') + "-merged"]));
         terminal.Line("  " + Shell.Line("inspect", folder));
     }
 }

@@ -15,7 +15,8 @@ internal sealed record RunSummary(
     public const string FileName = "summary.json";
 
     public static string Version { get; } =
-        typeof(RunSummary).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? "unknown";
+        typeof(RunSummary).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion
+        ?? "unknown";
 
     public void Write(string folder) =>
         AtomicFile.WriteText(Path.Combine(folder, FileName), ReportJson.Text(ToJson()) + "\n");

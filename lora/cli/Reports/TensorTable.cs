@@ -22,6 +22,7 @@ internal static class TensorTable
                 + $"{Figures.Count(e.Count),14}  {Figures.Bytes(e.ByteCount),10}");
         }
         if (shown.Length < all.Length) terminal.Line($"... and {all.Length - shown.Length} more (--rows 0 lists all)");
-        terminal.Line($"{all.Length} tensors, {Figures.Count(all.Sum(e => e.Count))} values, {Figures.Bytes(all.Sum(e => e.ByteCount))}");
+        terminal.Line($"{all.Length} tensors, {Figures.Count(all.Sum(e => e.Count))} values, "
+            + Figures.Bytes(all.Sum(e => e.ByteCount)));
     }
 }

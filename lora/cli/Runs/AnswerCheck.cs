@@ -41,12 +41,14 @@ internal static class AnswerCheck
     {
         var references = Array.ConvertAll(records, r => SftEncoder.Reference(r)!);
         // A prompt that fills the context leaves no room for an answer.
-        var prompts = Array.ConvertAll(records, r => (IReadOnlyList<int>)[.. encoder.EncodePrompt(r).Take(loaded.Context - 1)]);
+        var prompts =
+            Array.ConvertAll(records, r => (IReadOnlyList<int>)[.. encoder.EncodePrompt(r).Take(loaded.Context - 1)]);
         // One token more than the reference tells whether the answer goes on.
         var room = references.Max(r => loaded.Tokenizer.Encode(r, addSpecialTokens: false).Length) + 2;
         var continuations = loaded.Model.Generate(
             prompts,
-            new SamplingOptions { Temperature = 0, MaxNewTokens = Math.Min(room, LongestAnswer), StopIds = loaded.StopIds },
+            new SamplingOptions { Temperature = 0, MaxNewTokens = Math.Min(room, LongestAnswer),
+            StopIds = loaded.StopIds },
             cancel: stop);
         return records.Select((record, i) => new Answer(
             PromptText(record), references[i], Text(loaded.Tokenizer, continuations[i].Tokens)));

@@ -59,9 +59,11 @@ internal sealed class LoadedModel : IDisposable
     {
         var tokenizer = Tokenizer.Load(tokenizerFolder);
         if (tokenizer.VocabSize > model.Config.VocabSize)
-            throw new UserErrorException($"{tokenizerFolder}: the tokenizer has {tokenizer.VocabSize} ids, but the model only "
+            throw new UserErrorException(
+                $"{tokenizerFolder}: the tokenizer has {tokenizer.VocabSize} ids, but the model only "
                 + $"{model.Config.VocabSize}: they do not belong together");
-        var chosen = template is "auto" or "none" ? ChatTemplate.For(tokenizer, note) : ChatTemplate.Named(template, tokenizer);
+        var chosen = template is "auto" or "none" ? ChatTemplate.For(tokenizer, note)
+            : ChatTemplate.Named(template, tokenizer);
         return new LoadedModel(folder, model, tokenizer, chosen);
     }
 

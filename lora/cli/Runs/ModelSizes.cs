@@ -7,7 +7,8 @@ internal static class ModelSizes
 {
     private const int HeadDim = 32;
 
-    private static readonly (string Name, int Hidden, int Intermediate, int Layers, int KeyValueHeads, int Context)[] All =
+    private static readonly (string Name, int Hidden, int Intermediate, int Layers, int KeyValueHeads,
+        int Context)[] All =
     [
         ("nano", 64, 192, 2, 2, 256),
         ("tiny", 128, 384, 4, 4, 512),

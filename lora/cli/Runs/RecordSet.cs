@@ -17,7 +17,10 @@ internal sealed record RecordSet(IReadOnlyList<DataExample> Records, IReadOnlyLi
     {
         var data = encoder.EncodeAll(records);
         if (data.Truncated > 0)
-            note($"{data.Truncated} of {data.Examples.Count} {name} examples are longer than {data.LongestLength} tokens and were cut");
+        {
+            note($"{data.Truncated} of {data.Examples.Count} {name} examples are longer than "
+                + $"{data.LongestLength} tokens and were cut");
+        }
         if (data.Dropped > 0) note($"{data.Dropped} {name} records have nothing to learn and were left out");
         return new RecordSet(records, data.Examples);
     }
@@ -36,7 +39,8 @@ internal sealed record RecordSet(IReadOnlyList<DataExample> Records, IReadOnlyLi
         else
         {
             var (train, heldOut) = Permutation.Split(
-                records.Count, Share(values.Get(DataSettings.ValSize), records.Count, values.IsGiven(DataSettings.ValSize)),
+                records.Count,
+                Share(values.Get(DataSettings.ValSize), records.Count, values.IsGiven(DataSettings.ValSize)),
                 values.Get(TrainSettings.Seed));
             held = [.. heldOut.Select(i => records[i])];
             records = [.. train.Select(i => records[i])];
@@ -54,7 +58,8 @@ internal sealed record RecordSet(IReadOnlyList<DataExample> Records, IReadOnlyLi
     private static double Share(double size, int count, bool asked)
     {
         if (size >= count)
-            throw new UserErrorException($"{DataSettings.ValSize.Flag} must be below the {count} records of the data, but is {size}");
+            throw new UserErrorException(
+                $"{DataSettings.ValSize.Flag} must be below the {count} records of the data, but is {size}");
         return !asked && count < 2 ? 0 : size < 1 ? size : size / count;
     }
 

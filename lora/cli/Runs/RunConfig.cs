@@ -2,12 +2,14 @@ using CudaLora.Engine;
 
 namespace CudaLora.Cli;
 
-/// <summary>training_args.yaml: the options of a run in its output folder, so that it can be run again or resumed.</summary>
+/// <summary>training_args.yaml: the options of a run in its output folder, so that it can be run again or
+/// resumed.</summary>
 internal static class RunConfig
 {
     public const string FileName = "training_args.yaml";
 
-    /// <summary>Makes the output folder and writes the file; so a folder that cannot be written is found first.</summary>
+    /// <summary>Makes the output folder and writes the file; so a folder that cannot be written is found
+    /// first.</summary>
     /// <exception cref="UserErrorException">The folder cannot be written.</exception>
     public static void Write(string command, string folder, SettingValues values, IEnumerable<Setting> settings)
     {
@@ -29,5 +31,6 @@ internal static class RunConfig
 
     /// <summary>The command that goes on with a run.</summary>
     public static string ResumeCommand(string command, string folder) => Shell.Line(
-        command, "--config", Path.Combine(folder, FileName), TrainSettings.OutputDir.Flag, folder, TrainSettings.Resume.Flag, "true");
+        command, "--config", Path.Combine(folder, FileName), TrainSettings.OutputDir.Flag, folder,
+        TrainSettings.Resume.Flag, "true");
 }

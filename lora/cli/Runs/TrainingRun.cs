@@ -3,7 +3,8 @@ using CudaLora.Lora;
 
 namespace CudaLora.Cli;
 
-/// <summary>Scores before, trains, scores after, writes the reports: what <c>train</c> and <c>pretrain</c> share.</summary>
+/// <summary>Scores before, trains, scores after, writes the reports: what <c>train</c> and <c>pretrain</c>
+/// share.</summary>
 internal sealed class TrainingRun(
     LoadedModel loaded, IFineTuning method, SftEncoder encoder, RecordSet train, RecordSet held,
     TrainingArguments arguments, Generator random)
@@ -35,18 +36,21 @@ internal sealed class TrainingRun(
         LossChart.Write(arguments.OutputDir, Facts.Title, history);
         if (result!.End == TrainingEnd.Interrupted)
         {
-            terminal.Line($"interrupted after step {result.Steps}; saved {result.Checkpoint}\ngo on with:\n  {Facts.ResumeCommand}");
+            terminal.Line($"interrupted after step {result.Steps}; saved {result.Checkpoint}");
+            terminal.Line($"go on with:\n  {Facts.ResumeCommand}");
             return ExitCode.Interrupted;
         }
         if (method.Method == "full") loaded.Tokenizer.Save(arguments.OutputDir);
         var after = Score(terminal, "after training", KnownLoss(result), interrupt.Token);
-        var summary = new RunSummary(Facts, method, result, before, after, arguments, train.Examples.Count, held.Examples.Count);
+        var summary =
+            new RunSummary(Facts, method, result, before, after, arguments, train.Examples.Count, held.Examples.Count);
         summary.Write(arguments.OutputDir);
         RunReport.Print(terminal, loaded, method, arguments.OutputDir, result, before, after);
         return ExitCode.Success;
     }
 
-    // The trainer has scored the final weights already if its last scoring was at the last step, or if the best came back.
+    // The trainer has scored the final weights already if its last scoring was at the last step, or if the best came
+    // back.
     private double? KnownLoss(TrainingResult result) => arguments.LoadBestModelAtEnd
         ? result.State.BestMetric
         : history.Eval is [.., { } last] && last.Step == result.Steps ? last.Loss : null;
@@ -58,10 +62,12 @@ internal sealed class TrainingRun(
         if (loss is null)
         {
             terminal.Line($"scoring {Figures.Count(held.Examples.Count)} held-out examples {when} ...");
-            loss = new Evaluator(objective, HeldBatches()!).Run(loaded.Model, (_, _) => stop.ThrowIfCancellationRequested()).Loss;
+            loss = new Evaluator(objective, HeldBatches()!)
+                .Run(loaded.Model, (_, _) => stop.ThrowIfCancellationRequested()).Loss;
         }
         if (ExactMatchSamples == 0 || !held.HasReferences) return new HeldOutScore(loss, []);
-        terminal.Line($"answering {Figures.Count(Math.Min(ExactMatchSamples, held.Records.Count))} held-out prompts {when} ...");
+        terminal.Line(
+            $"answering {Figures.Count(Math.Min(ExactMatchSamples, held.Records.Count))} held-out prompts {when} ...");
         return new HeldOutScore(loss, AnswerCheck.Run(loaded, encoder, held.Records, ExactMatchSamples, stop: stop));
     }
 
@@ -75,9 +81,11 @@ internal sealed class TrainingRun(
         PadId = loaded.Tokenizer.PadId ?? 0,
     });
 
-    private Batcher? HeldBatches() => held.Examples.Count == 0 ? null : HeldBatches(loaded, held, arguments.PerDeviceEvalBatchSize);
+    private Batcher? HeldBatches() => held.Examples.Count == 0 ? null
+        : HeldBatches(loaded, held, arguments.PerDeviceEvalBatchSize);
 
-    public static Batcher HeldBatches(LoadedModel loaded, RecordSet held, int batchSize) => new(held.Examples, new BatcherOptions
+    public static Batcher HeldBatches(LoadedModel loaded, RecordSet held, int batchSize) =>
+        new(held.Examples, new BatcherOptions
     {
         BatchSize = batchSize,
         Shuffle = false,
