@@ -15,10 +15,6 @@ public sealed class Embedding : Module
         : base(path) =>
         Weight = Own(source.Parameter(path / "weight", Shape.Of(vocabulary, features), Initializer.Normal(deviation)));
 
-    /// <summary>A table that shares its weight with an output layer.</summary>
-    public Embedding(ParameterPath path, Parameter tied)
-        : base(path) => Weight = tied;
-
     /// <summary>Rows (vocabulary, n).</summary>
     public Parameter Weight { get; }
 

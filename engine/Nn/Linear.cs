@@ -43,6 +43,11 @@ public sealed class Linear : Module
         : this(new ParameterPath(name), inFeatures, outFeatures, bias, new RandomParameters(random)) =>
         SetTrainable(true);
 
+    /// <summary>A layer without bias that shares its weight with another, an output layer with the embedding; that one
+    /// owns it.</summary>
+    public Linear(ParameterPath path, Parameter tied)
+        : base(path) => Weight = tied;
+
     /// <summary>True when files hold the weights transposed, (in, out): PEFT's fan_in_fan_out.</summary>
     public bool IsConv1D { get; }
 

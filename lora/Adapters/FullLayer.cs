@@ -3,37 +3,44 @@ using CudaLora.Engine;
 namespace CudaLora.Lora;
 
 /// <summary>
-/// A trained copy of a whole layer (PEFT's <c>modules_to_save</c>). The base keeps its own values, so switching the
-/// adapter off brings them back.
+/// A trained copy of a whole layer (PEFT's <c>modules_to_save</c>). The base keeps its own values until
+/// <see cref="Merge"/>, so switching the adapter off brings them back.
 /// </summary>
 internal sealed class FullLayer : ILinearAdapter, IEmbeddingAdapter, IDisposable
 {
     private readonly Module layer;
+    private readonly Parameter[] replaced;
+    private Tensor[]? original;
 
     public FullLayer(Module layer)
     {
         this.layer = layer;
-        (Weight, Bias) = layer switch
+        replaced = layer switch
         {
-            Linear linear => (Copy(linear.Weight), linear.Bias is null ? null : Copy(linear.Bias)),
-            Embedding embedding => (Copy(embedding.Weight), null),
+            Linear { Bias: null } linear => [linear.Weight],
+            Linear linear => [linear.Weight, linear.Bias],
+            Embedding embedding => [embedding.Weight],
             _ => throw new UserErrorException(
                 $"modules_to_save: only linear and embedding layers are supported, but got {layer.Path}"),
         };
+        // A tied output layer has its weight from the embedding, but its copy is its own.
+        Parameters = [.. replaced.Select(p => new Parameter(layer.Path / p.Path.Name, Copy(p.Value)))];
     }
 
     public ParameterPath Path => layer.Path;
 
-    public Parameter Weight { get; }
+    public Parameter Weight => Parameters[0];
 
-    public Parameter? Bias { get; }
+    /// <summary>The trained copies, weight first.</summary>
+    public IReadOnlyList<Parameter> Parameters { get; }
 
-    public IEnumerable<Parameter> Parameters => Bias is null ? [Weight] : [Weight, Bias];
+    /// <summary>The base's own, in the same order.</summary>
+    public IReadOnlyList<Parameter> Replaced => replaced;
 
     /// <summary>True when files hold the weight as (in, out).</summary>
     public bool IsConv1D => layer is Linear { IsConv1D: true };
 
-    public void Activate(bool on)
+    public void Attach(bool on)
     {
         if (layer is Linear linear)
             linear.Adapter = on ? this : null;
@@ -41,20 +48,49 @@ internal sealed class FullLayer : ILinearAdapter, IEmbeddingAdapter, IDisposable
             ((Embedding)layer).Adapter = on ? this : null;
     }
 
-    public Tensor Forward(Linear linear, Tensor x) => x.Linear(Weight, Bias?.Value);
+    public Tensor Forward(Linear linear, Tensor x) =>
+        x.Linear(Weight, Parameters.Count > 1 ? Parameters[1].Value : null);
 
     public Tensor Forward(Embedding embedding, Tensor ids) => Weight.Value.Embedding(ids);
+
+    /// <summary>Writes the copies into the base, whose own values are put aside.</summary>
+    public void Merge()
+    {
+        if (original is not null)
+            return;
+        original = [.. replaced.Select(p => Copy(p.Value))];
+        for (var i = 0; i < replaced.Length; i++)
+            replaced[i].Value.CopyFrom(Parameters[i].Value);
+    }
+
+    /// <summary>Brings the base's own values back, bit for bit.</summary>
+    public void Unmerge()
+    {
+        if (original is null)
+            return;
+        for (var i = 0; i < replaced.Length; i++)
+            replaced[i].Value.CopyFrom(original[i]);
+        Release();
+    }
 
     public void Dispose()
     {
         foreach (var parameter in Parameters)
             parameter.Dispose();
+        Release();
     }
 
-    private static Parameter Copy(Parameter original)
+    internal static Tensor Copy(Tensor values)
     {
-        var copy = Tensor.Owned(original.Value.Shape);
-        copy.CopyFrom(original.Value);
-        return new Parameter(original.Path, copy);
+        var copy = Tensor.Owned(values.Shape);
+        copy.CopyFrom(values);
+        return copy;
+    }
+
+    private void Release()
+    {
+        foreach (var tensor in original ?? [])
+            tensor.Dispose();
+        original = null;
     }
 }

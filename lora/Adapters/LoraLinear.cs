@@ -53,10 +53,20 @@ public sealed unsafe class LoraLinear : ILinearAdapter, IDisposable
     /// <summary>True while s B A is part of the layer's weights.</summary>
     public bool IsMerged { get; private set; }
 
-    /// <summary>A new adapter on <paramref name="linear"/>, initialised as the config says and attached.</summary>
+    /// <summary>A and B, for an optimiser.</summary>
+    public IEnumerable<Parameter> Parameters() => [A, B];
+
+    /// <summary>
+    /// A new adapter on <paramref name="linear"/>, initialised as the config says, attached and trainable; the layer
+    /// itself is frozen.
+    /// </summary>
+    /// <exception cref="UserErrorException">A value of the config is out of its range.</exception>
     public static LoraLinear From(Linear linear, LoraConfig config, Generator random)
     {
+        config.Validate();
         var lora = New(linear, config, config.R, config.ScaleOf(config.R, config.LoraAlpha), random);
+        linear.SetTrainable(false);
+        lora.A.Trainable = lora.B.Trainable = true;
         linear.Adapter = lora;
         return lora;
     }

@@ -14,7 +14,6 @@ internal static class PeftFiles
 
     public static void Write(LoraAdapter adapter, string folder, SafetensorsDType storeAs = SafetensorsDType.F32)
     {
-        Directory.CreateDirectory(folder);
         var writer = new SafetensorsWriter();
         foreach (var slot in Slots(adapter))
             writer.Add(slot.Key, slot.Value, storeAs, slot.Transposed);
@@ -32,7 +31,13 @@ internal static class PeftFiles
             throw new UserErrorException(
                 $"{folder}: adapter_model.bin is a Python pickle, which is not read; save it again as {WeightsFile}");
         using var file = SafetensorsFile.Open(path);
-        var stored = file.Entries.Values.ToDictionary(entry => Normalised(entry.Name));
+        var stored = new Dictionary<string, SafetensorsEntry>(StringComparer.Ordinal);
+        foreach (var entry in file.Entries.Values)
+        {
+            if (!stored.TryAdd(Normalised(entry.Name), entry))
+                throw new UserErrorException($"{path}: each tensor must be there once, but '{entry.Name}' is the same as "
+                    + $"'{stored[Normalised(entry.Name)].Name}'");
+        }
         foreach (var slot in Slots(adapter))
         {
             if (!stored.Remove(Normalised(slot.Key), out var entry))
@@ -71,10 +76,10 @@ internal static class PeftFiles
                     Prefix + parameter.Path.Value, parameter.Value, layer.IsConv1D && parameter == layer.Weight);
         }
         var adapted = adapter.Layers.Select(layer => layer.Linear.Bias).ToHashSet();
-        foreach (var bias in adapter.Biases())
+        foreach (var (bias, trained) in adapter.Biases.Values)
         {
             var owner = bias.Path.Value[..^".bias".Length];
-            yield return new Slot(Prefix + owner + (adapted.Contains(bias) ? ".base_layer.bias" : ".bias"), bias.Value);
+            yield return new Slot(Prefix + owner + (adapted.Contains(bias) ? ".base_layer.bias" : ".bias"), trained);
         }
     }
 

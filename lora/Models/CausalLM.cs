@@ -40,9 +40,10 @@ public sealed partial class CausalLM : Module
         finalNorm = Child<Module>(gpt2
             ? new LayerNorm(body / "ln_f", config.HiddenSize, eps, source)
             : new RmsNorm(body / "norm", config.HiddenSize, eps, source));
-        if (!config.TieWordEmbeddings)
-            Head = Child(new Linear(
-                new ParameterPath("lm_head"), config.HiddenSize, config.VocabSize, false, source, std));
+        var head = new ParameterPath("lm_head");
+        Head = Child(config.TieWordEmbeddings
+            ? new Linear(head, Embedding.Weight)
+            : new Linear(head, config.HiddenSize, config.VocabSize, false, source, std));
     }
 
     /// <summary>The config.</summary>
@@ -54,8 +55,8 @@ public sealed partial class CausalLM : Module
     /// <summary>Token embedding (V, C).</summary>
     public Embedding Embedding { get; }
 
-    /// <summary>The output layer (V, C); null if it is the embedding.</summary>
-    public Linear? Head { get; }
+    /// <summary>The output layer (V, C); its weight is the embedding's if the config ties them.</summary>
+    public Linear Head { get; }
 
     /// <summary>Keep only each block's input for backward and compute the rest again: less memory, a third more time.</summary>
     public bool GradientCheckpointing { get; set; }
@@ -69,7 +70,7 @@ public sealed partial class CausalLM : Module
     /// <summary>Number of values in all parameters.</summary>
     public long ParameterCount => Parameters().Sum(p => p.Value.Count);
 
-    /// <summary>The linear layers by path, the output layer included if it has weights of its own.</summary>
+    /// <summary>The linear layers in model order, the output layer last.</summary>
     public IEnumerable<Linear> Linears() => Modules().OfType<Linear>();
 
     /// <summary>All modules as adapter configs see them; see <see cref="TargetModules"/>.</summary>
@@ -146,7 +147,7 @@ public sealed partial class CausalLM : Module
     }
 
     /// <summary>Logits (..., V) of hidden states (..., C).</summary>
-    public Tensor Logits(Tensor hidden) => Head is null ? hidden.Linear(Embedding.Weight) : Head.Forward(hidden);
+    public Tensor Logits(Tensor hidden) => Head.Forward(hidden);
 
     /// <inheritdoc/>
     protected override void Dispose(bool disposing)
