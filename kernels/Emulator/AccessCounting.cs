@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.CompilerServices;
 
 namespace CudaLora.Kernels.Emulator;
 
@@ -6,6 +7,7 @@ namespace CudaLora.Kernels.Emulator;
 internal static unsafe class AccessCounting
 {
     /// <summary>Distinct 32-byte sectors that the lanes touch.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static int Sectors(ulong* addresses, uint lanes, int bytes)
     {
         ulong* seen = stackalloc ulong[64];
@@ -24,6 +26,7 @@ internal static unsafe class AccessCounting
     /// Wavefronts beyond the minimum. 8-byte accesses go by half warps, 16-byte by quarters; in each group a bank serves
     /// one 4-byte word at a time, and lanes that read the same word share it.
     /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static int ExtraWavefronts(ulong* addresses, uint lanes, int bytes)
     {
         int words = Math.Max(bytes / 4, 1), group = 32 / words, extra = 0;

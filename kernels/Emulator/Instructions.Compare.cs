@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using CudaLora.Kernels.Ptx;
 
@@ -127,6 +128,7 @@ internal static unsafe partial class Instructions
         };
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void SetPredicateInteger(Warp w, Instruction i)
     {
         var a = (Vector256<uint>*)(w.Regs + i.A);
@@ -150,6 +152,7 @@ internal static unsafe partial class Instructions
         StorePredicates(w, i, bits);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void SetPredicateFloat(Warp w, Instruction i)
     {
         var a = (Vector256<float>*)(w.Regs + i.A);
@@ -226,6 +229,7 @@ internal static unsafe partial class Instructions
         i.Run = type.Size() == 8 ? &SelectWide : &Select;
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Select(Warp w, Instruction i)
     {
         uint predicate = *(uint*)(w.Regs + i.C);

@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.CompilerServices;
 using CudaLora.Kernels.Ptx;
 
 namespace CudaLora.Kernels.Emulator;
@@ -125,6 +126,7 @@ internal static unsafe partial class Instructions
         else ((uint*)(w.Regs + row))[lane] = (uint)value;
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void LoadWords(Warp w, Instruction i)
     {
         w.Resolve(i, 4 * i.Count, Access.Read);
@@ -141,6 +143,7 @@ internal static unsafe partial class Instructions
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Load(Warp w, Instruction i)
     {
         w.Resolve(i, i.Size * i.Count, Access.Read);
@@ -177,6 +180,7 @@ internal static unsafe partial class Instructions
         i.Run = &Store;
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Store(Warp w, Instruction i)
     {
         if (i.Mode2 == 1) w.Cluster.Synchronise(w);

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using CudaLora.Kernels.Ptx;
 
 namespace CudaLora.Kernels.Emulator;
@@ -46,6 +47,7 @@ internal static unsafe partial class Instructions
 
     private sealed record MmaTypes(PtxType A, PtxType B, bool Integer);
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Mma(Warp w, Instruction i)
     {
         w.RequireConverged();
@@ -105,6 +107,7 @@ internal static unsafe partial class Instructions
     }
 
     /// <summary>A (16, k) from its fragment registers.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void GatherA(Warp w, int[] rows, float* a, int k, int bits, PtxType type)
     {
         int perWord = 32 / bits;

@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using CudaLora.Kernels.Ptx;
 
@@ -46,6 +47,7 @@ internal static unsafe partial class Instructions
     }
 
     /// <summary>Runs a vector body over 32-bit rows in the lanes that run.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Rows<TOp>(Warp w, Instruction i)
         where TOp : struct, IVectorOp
     {
@@ -68,6 +70,7 @@ internal static unsafe partial class Instructions
     }
 
     /// <summary>Runs a vector body over 64-bit rows in the lanes that run.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void WideRows<TOp>(Warp w, Instruction i)
         where TOp : struct, IWideVectorOp
     {
@@ -85,6 +88,7 @@ internal static unsafe partial class Instructions
     }
 
     /// <summary>Runs the instruction's lane function, for operands of any width.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void EachLane(Warp w, Instruction i)
     {
         byte* a = w.Regs + i.A, b = w.Regs + i.B, c = w.Regs + i.C, d = w.Regs + i.D;

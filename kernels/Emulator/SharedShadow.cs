@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 
 namespace CudaLora.Kernels.Emulator;
@@ -29,6 +30,7 @@ internal sealed unsafe class SharedShadow : IDisposable
         _reads = (ulong*)NativeMemory.AllocZeroed(granules * (nuint)_columns, 8);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public void Read(Warp warp, int lane, uint offset, int bytes)
     {
         uint* seen = _order.Of(warp.Global);
@@ -44,6 +46,7 @@ internal sealed unsafe class SharedShadow : IDisposable
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public void Write(Warp warp, int lane, uint offset, int bytes, bool atomic)
     {
         uint* seen = _order.Of(warp.Global);
@@ -72,6 +75,7 @@ internal sealed unsafe class SharedShadow : IDisposable
     }
 
     /// <summary>An asynchronous read through the async proxy that goes on until its group is waited for.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public void AsyncRead(Warp warp, int lane, uint offset, int bytes, int component, uint sequence)
     {
         uint* seen = _order.Of(warp.Global);
@@ -104,6 +108,7 @@ internal sealed unsafe class SharedShadow : IDisposable
 
     private uint Address(uint granule) => Block.SharedBase + (granule << _shift);
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void CheckBeforeWrite(Warp warp, int lane, uint* seen, uint g, bool skipWrite)
     {
         ulong write = _writes[g];

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using CudaLora.Kernels.Ptx;
 
@@ -12,6 +13,7 @@ namespace CudaLora.Kernels.Emulator;
 internal static unsafe class TensorCore
 {
     /// <summary>acc (16, columns) += a (16, k) b (k, columns); columns is a multiple of 8.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Multiply(float* acc, float* a, float* b, int k, int columns, PtxType type, bool exact, int target)
     {
         if (exact)
@@ -54,6 +56,7 @@ internal static unsafe class TensorCore
     }
 
     /// <summary>One exact step: c plus <paramref name="count"/> products of a[i] and b[i stride].</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static float Step(float c, float* a, float* b, int stride, int count, PtxType type, int fraction)
     {
         int minimum = type == PtxType.F16 ? -14 : -126;

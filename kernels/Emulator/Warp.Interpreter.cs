@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.CompilerServices;
 
 namespace CudaLora.Kernels.Emulator;
 
@@ -8,6 +9,7 @@ internal sealed unsafe partial class Warp
     public Trace? TraceHook { get; private set; }
 
     /// <summary>Runs up to <paramref name="quantum"/> instructions or until the warp waits or ends; returns how many.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public int Run(int quantum)
     {
         Instruction[] code = _kernel.Code;
@@ -46,6 +48,7 @@ internal sealed unsafe partial class Warp
         return done;
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void CheckRegisters(Instruction i, uint exec)
     {
         if (i.GuardRegister >= 0 && (Active & ~_defined[i.GuardRegister]) != 0) Uninitialised(i.GuardRegister, Active);

@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.CompilerServices;
 
 namespace CudaLora.Kernels.Emulator;
 
@@ -17,6 +18,7 @@ internal sealed unsafe partial class Warp
     /// </summary>
     public void Resolve(Instruction i, int bytes, Access access) => ResolveLanes(i, Exec, bytes, access);
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public void ResolveLanes(Instruction i, uint lanes, int bytes, Access access)
     {
         (int row, long offset, bool wide, Space space) = (i.A, i.Offset, i.WideAddress, i.Space);
@@ -71,6 +73,7 @@ internal sealed unsafe partial class Warp
     }
 
     /// <summary>Host pointer to global memory that this warp accesses; checks as asked.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public byte* GlobalPointer(ulong address, int bytes, Access access, int lane, bool markWritten = true)
     {
         Allocation? a = _recent;
@@ -134,6 +137,7 @@ internal sealed unsafe partial class Warp
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void ResolveGlobal(uint lanes, int bytes, Access access, bool counted)
     {
         for (uint m = lanes; m != 0; m &= m - 1)
@@ -151,6 +155,7 @@ internal sealed unsafe partial class Warp
         c.GlobalSectors += AccessCounting.Sectors(Addresses, lanes, bytes);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void ResolveShared(uint lanes, int bytes, Access access, bool cluster)
     {
         bool checks = _checks;

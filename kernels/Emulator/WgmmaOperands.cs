@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using CudaLora.Kernels.Ptx;
 
@@ -94,6 +95,7 @@ internal sealed record WgmmaOperands(MatrixDescriptor DescriptorA, MatrixDescrip
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Mark(Warp warp, MatrixDescriptor d, int firstRow, int rows, int k, int size, bool mn)
     {
         if (d.BaseOffset != 0) throw warp.Fault(FaultKind.InvalidOperand, $"a descriptor's base offset other than 0 is not supported, but got {d.BaseOffset}");
@@ -112,6 +114,7 @@ internal sealed record WgmmaOperands(MatrixDescriptor DescriptorA, MatrixDescrip
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static unsafe void Read(Block block, MatrixDescriptor d, int firstRow, int rows, int k, PtxType type, int size, bool mn,
         float* to, int rowStep, int kStep)
     {
@@ -131,6 +134,7 @@ internal sealed record WgmmaOperands(MatrixDescriptor DescriptorA, MatrixDescrip
     }
 
     /// <summary>Between the accumulator registers and a (16, n) matrix; integers travel as their bits.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private unsafe void Accumulators(Warp warp, Instruction i, WgmmaForm form, float* acc, bool store)
     {
         int n = form.N;
