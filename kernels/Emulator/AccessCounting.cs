@@ -23,8 +23,8 @@ internal static unsafe class AccessCounting
     }
 
     /// <summary>
-    /// Wavefronts beyond the minimum. 8-byte accesses go by half warps, 16-byte by quarters; in each group a bank serves
-    /// one 4-byte word at a time, and lanes that read the same word share it.
+    /// Wavefronts beyond the minimum. 8-byte accesses go by half warps, 16-byte by quarters; in each group a bank
+    /// serves one 4-byte word at a time, and lanes that read the same word share it.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static int ExtraWavefronts(ulong* addresses, uint lanes, int bytes)

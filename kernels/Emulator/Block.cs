@@ -5,7 +5,9 @@ namespace CudaLora.Kernels.Emulator;
 /// <summary>One thread block: shared memory, named barriers, mbarriers and warps.</summary>
 internal sealed unsafe class Block : IDisposable
 {
-    /// <summary>Shared address of the first byte that a kernel owns; what lies below is reserved, as on sm_90.</summary>
+    /// <summary>
+    /// Shared address of the first byte that a kernel owns; what lies below is reserved, as on sm_90.
+    /// </summary>
     public const uint SharedBase = 1024;
 
     private const int NamedBarriers = 16;
@@ -80,8 +82,8 @@ internal sealed unsafe class Block : IDisposable
     }
 
     /// <summary>
-    /// With checks on, dynamic shared memory gets the alignment it declares and no more, so that a kernel that needs more
-    /// shows it here.
+    /// With checks on, dynamic shared memory gets the alignment it declares and no more, so that a kernel that needs
+    /// more shows it here.
     /// </summary>
     private static int PlaceDynamic(EmulatedKernel kernel, bool strict)
     {

@@ -49,7 +49,8 @@ internal sealed unsafe class BulkShape
                 var target = new Span<byte>(block.Shared + (address - Block.SharedBase), 16);
                 target.Clear();
                 int low = Math.Max(at, first), high = Math.Min(at + 16, first + length);
-                if (high > low) new ReadOnlySpan<byte>((byte*)global + low - first, high - low).CopyTo(target[(low - at)..]);
+                if (high > low)
+                    new ReadOnlySpan<byte>((byte*)global + low - first, high - low).CopyTo(target[(low - at)..]);
             }
         }
     }
@@ -84,14 +85,17 @@ internal sealed unsafe class BulkShape
             _rows.Add((0, 0, 0, 0));
             return;
         }
-        byte* data = w.GlobalPointer(address, length, access == Access.Read ? Access.Read : Access.Write, lane, markWritten: false);
+        byte* data = w.GlobalPointer(address, length, access == Access.Read ? Access.Read : Access.Write, lane,
+            markWritten: false);
         _rows.Add(((nint)data, w.WrittenPointer(address), first, length));
         GlobalBytes += length;
         Sectors += (int)((address + (ulong)length + 31) / 32 - (address / 32));
     }
 }
 
-/// <summary>A bulk copy into the shared memory of one or several blocks; its bytes complete on their mbarriers.</summary>
+/// <summary>
+/// A bulk copy into the shared memory of one or several blocks; its bytes complete on their mbarriers.
+/// </summary>
 internal sealed class BulkLoad(Warp warp, BulkShape shape, uint to) : AsyncOperation
 {
     private readonly Instruction _instruction = warp.Current;
@@ -126,7 +130,9 @@ internal sealed class BulkLoad(Warp warp, BulkShape shape, uint to) : AsyncOpera
     }
 }
 
-/// <summary>A bulk copy out of shared memory, in two steps that may lie apart: reading the source, writing the result.</summary>
+/// <summary>
+/// A bulk copy out of shared memory, in two steps that may lie apart: reading the source, writing the result.
+/// </summary>
 internal sealed class BulkStore(Warp warp, BulkShape shape, uint from, int lane) : AsyncOperation
 {
     private byte[]? _data;

@@ -53,7 +53,8 @@ internal sealed unsafe class Cluster : IDisposable
         Extent shape = Launch.ClusterShape, grid = Launch.Grid;
         var clusters = new Extent(grid.X / shape.X, grid.Y / shape.Y, grid.Z / shape.Z);
         Index = clusters.At(linear);
-        _random = (Launch.Options.Seed * 0x9E3779B97F4A7C15) ^ ((ulong)linear * 0xD1B54A32D192ED03) ^ 0x2545F4914F6CDD1D;
+        _random = (Launch.Options.Seed * 0x9E3779B97F4A7C15) ^ (
+            (ulong)linear * 0xD1B54A32D192ED03) ^ 0x2545F4914F6CDD1D;
         Pending.Clear();
         Order?.StartBlocks();
         if (Order is not null) Order.Clear(_fenced);
@@ -62,7 +63,9 @@ internal sealed unsafe class Cluster : IDisposable
         foreach (Block block in Blocks)
         {
             Extent inside = shape.At(block.Rank);
-            block.Start(new Extent((Index.X * shape.X) + inside.X, (Index.Y * shape.Y) + inside.Y, (Index.Z * shape.Z) + inside.Z));
+            block.Start(
+                new Extent((Index.X * shape.X) + inside.X, (Index.Y * shape.Y) + inside.Y,
+                (Index.Z * shape.Z) + inside.Z));
         }
     }
 
@@ -121,8 +124,8 @@ internal sealed unsafe class Cluster : IDisposable
     }
 
     /// <summary>
-    /// A fence or an ordered atomic: what this warp did is published, and what others published so is seen. This is more
-    /// order than the ISA gives (the address does not matter), so no false race comes from it.
+    /// A fence or an ordered atomic: what this warp did is published, and what others published so is seen. This is
+    /// more order than the ISA gives (the address does not matter), so no false race comes from it.
     /// </summary>
     public void Synchronise(Warp warp)
     {
@@ -144,13 +147,16 @@ internal sealed unsafe class Cluster : IDisposable
         _ready.Clear();
         foreach (Warp warp in _warps)
         {
-            if (warp.State == WarpState.Ready || (warp.State == WarpState.Polling && warp.PolledAt != Progress)) _ready.Add(warp);
+            if (warp.State == WarpState.Ready || (warp.State == WarpState.Polling && warp.PolledAt != Progress))
+                _ready.Add(warp);
         }
         if (_ready.Count == 0) return null;
         return _ready[Random(_ready.Count)];
     }
 
-    /// <summary>Nothing can run: complete something asynchronous, let pollers poll again, or report the deadlock.</summary>
+    /// <summary>
+    /// Nothing can run: complete something asynchronous, let pollers poll again, or report the deadlock.
+    /// </summary>
     private void Unblock()
     {
         if (Pending.Count > 0)

@@ -76,11 +76,14 @@ internal sealed class Decoder
     public int ConstantRow(ulong bits, int width)
     {
         if (width == 4) bits &= 0xFFFFFFFF;
-        if (!_constants.TryGetValue((bits, width), out int number)) _constants[(bits, width)] = number = _constants.Count;
+        if (!_constants.TryGetValue((bits, width), out int number))
+            _constants[(bits, width)] = number = _constants.Count;
         return -2 - number;
     }
 
-    /// <summary>The row of a special register, or of the address of a variable or parameter (by a name no register has).</summary>
+    /// <summary>
+    /// The row of a special register, or of the address of a variable or parameter (by a name no register has).
+    /// </summary>
     public int SpecialRow(string name)
     {
         if (_specials.TryGetValue(name, out int row)) return row;
@@ -90,13 +93,16 @@ internal sealed class Decoder
         return row;
     }
 
-    /// <summary>Constant address of a variable: shared and local offsets, or a device address; -1 when it is a parameter.</summary>
+    /// <summary>
+    /// Constant address of a variable: shared and local offsets, or a device address; -1 when it is a parameter.
+    /// </summary>
     public ulong AddressOf(PtxVariable variable, InstructionBuilder at)
     {
         switch (variable.Space)
         {
             case PtxSpace.Global or PtxSpace.Const:
-                return Module.TryGetVariable(variable.Name, out ulong address, out _) ? address : throw at.Error("unknown variable", variable.Name);
+                return Module.TryGetVariable(variable.Name, out ulong address, out _) ? address
+                    : throw at.Error("unknown variable", variable.Name);
             default:
                 return (ulong)_places[variable];
         }

@@ -10,7 +10,9 @@ public static class EmulatedTensorMap
 {
     private const ulong Mark = 0x50414D_524F5345;
 
-    /// <summary>Encodes a tiled map as cuTensorMapEncodeTiled does, with its checks. Dimensions are innermost first.</summary>
+    /// <summary>
+    /// Encodes a tiled map as cuTensorMapEncodeTiled does, with its checks. Dimensions are innermost first.
+    /// </summary>
     /// <param name="map">The encoded map.</param>
     /// <param name="spec">Type, address (16-byte aligned) and swizzle.</param>
     /// <param name="dims">Extents in elements, 1 to 5 of them.</param>
@@ -23,12 +25,15 @@ public static class EmulatedTensorMap
     {
         map = default;
         int rank = dims.Length, size = ElementSize(spec.Type);
-        if (rank is < 1 or > 5 || size == 0 || box.Length < rank || strides.Length < rank - 1 || elementStrides.Length < rank)
+        if (rank is < 1 or > 5 || size == 0 || box.Length < rank || strides.Length < rank - 1
+            || elementStrides.Length < rank)
             return CudaResult.InvalidValue;
-        if ((spec.Address & 15) != 0 || spec.Swizzle is < TensorMapSwizzle.None or > TensorMapSwizzle.Bytes128) return CudaResult.InvalidValue;
+        if ((spec.Address & 15) != 0 || spec.Swizzle is < TensorMapSwizzle.None or > TensorMapSwizzle.Bytes128)
+            return CudaResult.InvalidValue;
         for (int d = 0; d < rank; d++)
         {
-            if (dims[d] is 0 or > 1ul << 32 || box[d] is 0 or > 256 || elementStrides[d] != 1) return CudaResult.InvalidValue;
+            if (dims[d] is 0 or > 1ul << 32 || box[d] is 0 or > 256 || elementStrides[d] != 1)
+                return CudaResult.InvalidValue;
             if (d > 0 && ((strides[d - 1] & 15) != 0 || strides[d - 1] >= 1ul << 40)) return CudaResult.InvalidValue;
         }
         int inner = (int)box[0] * size;
@@ -75,7 +80,8 @@ public static class EmulatedTensorMap
 }
 
 /// <summary>A decoded tensor map. Strides in bytes; swizzle 0 none, 1, 2, 3 for 32, 64, 128 bytes.</summary>
-internal sealed record TensorMapFields(ulong Address, int ElementSize, int Swizzle, long[] Extents, long[] Strides, int[] Box)
+internal sealed record TensorMapFields(ulong Address, int ElementSize, int Swizzle, long[] Extents, long[] Strides,
+    int[] Box)
 {
     public int Rank => Extents.Length;
 
@@ -109,7 +115,8 @@ internal sealed record TensorMapFields(ulong Address, int ElementSize, int Swizz
         }
         long low = Math.Max(start[0], 0), high = Math.Min(start[0] + (long)Box[0], Extents[0]);
         if (high <= low) return (0, 0, 0);
-        return (address + (ulong)(low * ElementSize), (int)(low - start[0]) * ElementSize, (int)(high - low) * ElementSize);
+        return (address + (ulong)(low * ElementSize), (int)(low - start[0]) * ElementSize,
+            (int)(high - low) * ElementSize);
     }
 }
 
@@ -117,5 +124,6 @@ internal sealed record TensorMapFields(ulong Address, int ElementSize, int Swizz
 internal static class Swizzle
 {
     /// <summary>Mode 0 none; 1, 2, 3: bits 4.. are xored with bits 7.. over a span of 32, 64, 128 bytes.</summary>
-    public static uint Apply(uint address, int mode) => mode == 0 ? address : address ^ (((address >> 7) & ((1u << mode) - 1)) << 4);
+    public static uint Apply(uint address, int mode) => mode == 0 ? address
+        : address ^ (((address >> 7) & ((1u << mode) - 1)) << 4);
 }

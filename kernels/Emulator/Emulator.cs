@@ -47,7 +47,9 @@ public sealed class Emulator : IDisposable
     /// <summary>Sets <paramref name="bytes"/> bytes to a value.</summary>
     public void Fill(ulong address, byte value, long bytes) => Memory.Fill(address, [value], bytes);
 
-    /// <summary>Repeats a pattern (1, 2 or 4 bytes for the driver's memset calls) <paramref name="count"/> times.</summary>
+    /// <summary>
+    /// Repeats a pattern (1, 2 or 4 bytes for the driver's memset calls) <paramref name="count"/> times.
+    /// </summary>
     public void Fill(ulong address, ReadOnlySpan<byte> pattern, long count) => Memory.Fill(address, pattern, count);
 
     /// <summary>Marks bytes as never written again, for pools that recycle memory.</summary>
@@ -93,7 +95,8 @@ public sealed class Emulator : IDisposable
         EmulatedKernel kernel = module.Kernel(entry);
         (Extent gridShape, Extent blockShape) = (Extent.From(grid), Extent.From(block));
         Extent? given = cluster is { } asked ? Extent.From(asked) : null;
-        Extent clusterShape = LaunchChecks.Check(module, kernel, gridShape, blockShape, dynamicShared, packedParams.Length, given);
+        Extent clusterShape = LaunchChecks.Check(module, kernel, gridShape, blockShape, dynamicShared,
+            packedParams.Length, given);
         lock (_launching)
         {
             ulong parameters = Memory.Allocate(Math.Max(packedParams.Length, 1));

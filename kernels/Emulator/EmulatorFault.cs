@@ -5,7 +5,9 @@ namespace CudaLora.Kernels.Emulator;
 /// <summary>What a kernel did wrong.</summary>
 public enum FaultKind
 {
-    /// <summary>An access outside every live allocation, the block's shared memory or a thread's local memory.</summary>
+    /// <summary>
+    /// An access outside every live allocation, the block's shared memory or a thread's local memory.
+    /// </summary>
     OutOfBounds,
 
     /// <summary>An address that is not a multiple of the access size.</summary>
@@ -29,7 +31,9 @@ public enum FaultKind
     /// <summary>Every live warp waits.</summary>
     Deadlock,
 
-    /// <summary>Shared memory written by ordinary stores, then used by the async proxy with no fence.proxy.async.</summary>
+    /// <summary>
+    /// Shared memory written by ordinary stores, then used by the async proxy with no fence.proxy.async.
+    /// </summary>
     MissingProxyFence,
 
     /// <summary>An mbarrier that expects other byte counts than the copies deliver.</summary>

@@ -16,7 +16,9 @@ public enum AsyncSchedule
 /// <summary>How an <see cref="Emulator"/> runs kernels. Results of a correct kernel do not depend on these.</summary>
 public sealed class EmulatorOptions
 {
-    /// <summary>Report every kind of fault (default). Off is several times faster; then only bounds are checked.</summary>
+    /// <summary>
+    /// Report every kind of fault (default). Off is several times faster; then only bounds are checked.
+    /// </summary>
     public bool Checks { get; init; } = true;
 
     /// <summary>Seed of the warp order and of random completion.</summary>

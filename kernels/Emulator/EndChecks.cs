@@ -8,7 +8,8 @@ internal static class EndChecks
         if (!warp.Checks) return;
         if (warp.BulkStores.Count > 0)
             throw warp.Fault(FaultKind.EarlyExit,
-                "a bulk store must be committed and waited for (cp.async.bulk.wait_group.read) before its thread exits", warp.BulkStores[0].Lane);
+                "a bulk store must be committed and waited for (cp.async.bulk.wait_group.read) before its thread exits",
+                    warp.BulkStores[0].Lane);
     }
 
     public static void Run(Cluster cluster)
@@ -17,7 +18,8 @@ internal static class EndChecks
         {
             foreach (AsyncOperation operation in cluster.Pending)
             {
-                if (operation is BulkLoad load) throw load.Early("a bulk copy into shared memory must be waited for before the block exits");
+                if (operation is BulkLoad load)
+                    throw load.Early("a bulk copy into shared memory must be waited for before the block exits");
             }
         }
         while (cluster.Pending.Count > 0) cluster.Pending[0].Finish(cluster);
@@ -30,7 +32,8 @@ internal static class EndChecks
                 if (barrier.PendingBytes == 0) continue;
                 Warp warp = block.Warps[0];
                 Instruction at = cluster.Launch.Kernel.Code[Math.Max(barrier.LastExpectInstruction, 0)];
-                throw barrier.WrongBytes(warp, at, $"at the block's end {barrier.PendingBytes} expected bytes have not come");
+                throw barrier.WrongBytes(warp, at,
+                    $"at the block's end {barrier.PendingBytes} expected bytes have not come");
             }
             foreach (NamedBarrier barrier in block.Barriers)
             {
@@ -83,7 +86,8 @@ internal static class DeadlockReport
                 $"the cluster barrier has {cluster.Barrier.Progress}, and no warp can reach it any more: {Others(cluster)}");
         Warp stuck = cluster.Warps.First(w => w.State != WarpState.Done);
         MBarrier? polled = stuck.PolledBarrier;
-        string what = polled is null ? "" : $" for the mbarrier at 0x{polled.Address:X} ({polled.PendingArrivals} arrivals missing)";
+        string what = polled is null ? ""
+            : $" for the mbarrier at 0x{polled.Address:X} ({polled.PendingArrivals} arrivals missing)";
         return stuck.Fault(FaultKind.Deadlock, $"every warp waits{what}: {Others(cluster)}");
     }
 

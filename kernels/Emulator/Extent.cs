@@ -7,7 +7,8 @@ internal readonly record struct Extent(int X, int Y = 1, int Z = 1)
 {
     public long Count => (long)X * Y * Z;
 
-    public static Extent From(Dim3 d) => new((int)Math.Min(d.X, int.MaxValue), (int)Math.Min(d.Y, int.MaxValue), (int)Math.Min(d.Z, int.MaxValue));
+    public static Extent From(Dim3 d) =>
+        new((int)Math.Min(d.X, int.MaxValue), (int)Math.Min(d.Y, int.MaxValue), (int)Math.Min(d.Z, int.MaxValue));
 
     public Dim3 ToDim3() => new((uint)X, (uint)Y, (uint)Z);
 

@@ -9,8 +9,8 @@ internal enum Rounding
 }
 
 /// <summary>
-/// Float formats and rounding. Wide operations are computed in double with round-to-odd, which keeps a sticky bit, so one
-/// final rounding to any narrower format is exact.
+/// Float formats and rounding. Wide operations are computed in double with round-to-odd, which keeps a sticky bit, so
+/// one final rounding to any narrower format is exact.
 /// </summary>
 internal static class Floats
 {
@@ -29,11 +29,13 @@ internal static class Floats
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static uint Bits(float value) => float.IsNaN(value) ? CanonicalNaN : BitConverter.SingleToUInt32Bits(value);
 
-    public static ulong Bits(double value) => double.IsNaN(value) ? 0x7FFFFFFFFFFFFFFF : BitConverter.DoubleToUInt64Bits(value);
+    public static ulong Bits(double value) => double.IsNaN(value) ? 0x7FFFFFFFFFFFFFFF
+        : BitConverter.DoubleToUInt64Bits(value);
 
     public static uint FlushBits(uint bits) => (bits & 0x7F800000) == 0 ? bits & 0x80000000 : bits;
 
-    public static float Flush(float value) => BitConverter.UInt32BitsToSingle(FlushBits(BitConverter.SingleToUInt32Bits(value)));
+    public static float Flush(float value) =>
+        BitConverter.UInt32BitsToSingle(FlushBits(BitConverter.SingleToUInt32Bits(value)));
 
     /// <summary>a + b in double, rounded to odd.</summary>
     public static double AddOdd(double a, double b)
@@ -47,7 +49,9 @@ internal static class Floats
     /// <summary>a b + c in double, rounded to odd, for factors of at most 26 bits.</summary>
     public static double FmaOdd(double a, double b, double c) => AddOdd(a * b, c);
 
-    /// <summary>Rounds to a format of <paramref name="bits"/> significant bits and minimum exponent, as a double.</summary>
+    /// <summary>
+    /// Rounds to a format of <paramref name="bits"/> significant bits and minimum exponent, as a double.
+    /// </summary>
     public static double Round(double value, int bits, int minExponent, double largest, Rounding mode)
     {
         if (value == 0 || !double.IsFinite(value)) return value;

@@ -3,7 +3,9 @@ using System.Runtime.InteropServices;
 
 namespace CudaLora.Kernels.Emulator;
 
-/// <summary>One block of emulated device memory with, when checks are on, a shadow byte (1 = written) per byte.</summary>
+/// <summary>
+/// One block of emulated device memory with, when checks are on, a shadow byte (1 = written) per byte.
+/// </summary>
 internal sealed unsafe class Allocation(ulong address, long size, byte* data, byte* written)
 {
     public ulong Address { get; } = address;
@@ -14,7 +16,8 @@ internal sealed unsafe class Allocation(ulong address, long size, byte* data, by
 
     public byte* Written { get; } = written;
 
-    public bool Holds(ulong address, long bytes) => address - Address <= (ulong)Size && (ulong)bytes <= (ulong)Size - (address - Address);
+    public bool Holds(ulong address, long bytes) => address - Address <= (ulong)Size
+        && (ulong)bytes <= (ulong)Size - (address - Address);
 }
 
 /// <summary>
@@ -57,7 +60,8 @@ internal sealed unsafe class GlobalMemory(bool checks) : IDisposable
         {
             Allocation? found = Find(address);
             if (found is null || found.Address != address)
-                throw new EmulatorException($"[emulator] free needs the start of a live allocation, but got 0x{address:X}");
+                throw new EmulatorException(
+                    $"[emulator] free needs the start of a live allocation, but got 0x{address:X}");
             Volatile.Write(ref _table, [.. _table.Where(a => a != found)]);
             LiveBytes -= found.Size;
             Release(found);
@@ -85,8 +89,10 @@ internal sealed unsafe class GlobalMemory(bool checks) : IDisposable
         Allocation? found = Find(address);
         if (found is null || !found.Holds(address, bytes))
         {
-            string where = found is null ? "no live allocation there" : $"allocation of {found.Size} bytes at 0x{found.Address:X}";
-            throw new EmulatorException($"[{op}] {bytes} bytes must lie in device memory, but got 0x{address:X} ({where})");
+            string where = found is null ? "no live allocation there"
+                : $"allocation of {found.Size} bytes at 0x{found.Address:X}";
+            throw new EmulatorException(
+                $"[{op}] {bytes} bytes must lie in device memory, but got 0x{address:X} ({where})");
         }
         return found;
     }

@@ -18,7 +18,8 @@ internal sealed unsafe class InstructionBuilder
         Decoder = decoder;
         _source = source;
         _modifiers = [.. source.Modifiers];
-        Result = new Instruction { Source = source, Index = index, Line = source.Line, GuardNegated = source.GuardNegated };
+        Result = new Instruction { Source = source, Index = index, Line = source.Line,
+            GuardNegated = source.GuardNegated };
         if (source.Guard is null) return;
         Result.Guard = decoder.Row(source.Guard);
         Result.GuardRegister = source.Guard.Index;
@@ -117,7 +118,8 @@ internal sealed unsafe class InstructionBuilder
     }
 
     /// <summary>Row of a destination register; -1 for the sink <c>_</c>.</summary>
-    public int Destination(int index, PtxType type, bool allowWider = false) => Destination(Operand(index), type, allowWider);
+    public int Destination(int index, PtxType type, bool allowWider = false) =>
+        Destination(Operand(index), type, allowWider);
 
     public int Destination(PtxOperand operand, PtxType type, bool allowWider = false)
     {
@@ -150,11 +152,13 @@ internal sealed unsafe class InstructionBuilder
                 if (type.Size() is 1 or 2) bits &= (1ul << (type.Size() * 8)) - 1;
                 return Decoder.ConstantRow(bits, width);
             case OperandKind.Float32 or OperandKind.Float64:
-                if (!type.IsFloat() && type is not (PtxType.B32 or PtxType.B64)) throw Error(operand, "expected an integer");
+                if (!type.IsFloat() && type is not (PtxType.B32 or PtxType.B64))
+                    throw Error(operand, "expected an integer");
                 return Decoder.ConstantRow(Parser.FloatBits(operand, type), width);
             case OperandKind.Special:
                 if (!SpecialRegisters.IsKnown(operand.Text)) throw Error(operand, "unknown register");
-                if (SpecialRegisters.Width(operand.Text) != width) throw Error(operand, $"expected a {type.Name()} value");
+                if (SpecialRegisters.Width(operand.Text) != width)
+                    throw Error(operand, $"expected a {type.Name()} value");
                 return Decoder.SpecialRow(operand.Text);
             case OperandKind.Symbol when type.Size() is 4 or 8:
                 return SymbolRow(operand, width);
@@ -196,7 +200,8 @@ internal sealed unsafe class InstructionBuilder
     }
 
     /// <summary>Sets A, Offset and WideAddress of the result from an address operand.</summary>
-    public void Address(int index, Space space) => (Result.A, Result.Offset, Result.WideAddress) = AddressRow(index, space);
+    public void Address(int index, Space space) =>
+        (Result.A, Result.Offset, Result.WideAddress) = AddressRow(index, space);
 
     /// <summary>Row (-1 when constant), constant part, and whether the row is 64-bit.</summary>
     public (int Row, long Offset, bool Wide) AddressRow(int index, Space space)
@@ -207,8 +212,10 @@ internal sealed unsafe class InstructionBuilder
         if (operand.Register is { } register)
         {
             bool wide = register.Type.Size() == 8;
-            if (register.Type.IsFloat() || register.Type.Size() < 4) throw Error(operand, "expected a 32 or 64-bit integer address");
-            if (!wide && space is Space.Global or Space.Generic or Space.Const) throw Error(operand, "expected a 64-bit address");
+            if (register.Type.IsFloat() || register.Type.Size() < 4)
+                throw Error(operand, "expected a 32 or 64-bit integer address");
+            if (!wide && space is Space.Global or Space.Generic or Space.Const)
+                throw Error(operand, "expected a 64-bit address");
             _reads.Add(register.Index);
             return (Decoder.Row(register), offset, wide);
         }
@@ -237,7 +244,8 @@ internal sealed unsafe class InstructionBuilder
             if (operand.Bits != 0) throw Error(operand, "an offset on dynamic shared memory is not supported here");
             return Decoder.SpecialRow(width == 8 ? SpecialRegisters.DynamicShared64 : SpecialRegisters.DynamicShared);
         }
-        if (width == 4 && operand.Variable.Space is PtxSpace.Global or PtxSpace.Const) throw Error(operand, "the address has 64 bits");
+        if (width == 4 && operand.Variable.Space is PtxSpace.Global or PtxSpace.Const)
+            throw Error(operand, "the address has 64 bits");
         return Decoder.ConstantRow(Decoder.AddressOf(operand.Variable, this) + operand.Bits, width);
     }
 

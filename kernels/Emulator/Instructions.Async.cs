@@ -38,7 +38,8 @@ internal static unsafe partial class Instructions
         (i.B, long offset, _) = b.AddressRow(1, Space.Global);
         i.Immediate = (ulong)offset;
         i.Size = (int)b.Constant(2, 4, 16);
-        if (i.Size is not (4 or 8 or 16) || (global && i.Size != 16)) throw b.Unsupported("the size must be 4, 8 or 16, and 16 for .cg");
+        if (i.Size is not (4 or 8 or 16) || (global && i.Size != 16))
+            throw b.Unsupported("the size must be 4, 8 or 16, and 16 for .cg");
         i.C = b.OperandCount > 3 + (policy ? 1 : 0) ? b.Source(3, PtxType.U32) : -1;
         if (policy) b.Source(b.OperandCount - 1, PtxType.B64);
         b.TouchesShared(i.Size);

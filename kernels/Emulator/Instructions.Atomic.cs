@@ -25,7 +25,8 @@ internal static unsafe partial class Instructions
         int order = b.TakeOneOf("relaxed", "acquire", "release", "acq_rel");
         b.TakeOneOf("cta", "cluster", "gpu", "sys");
         i.Space = TakeSpace(b);
-        if (i.Space is Space.Local or Space.Param or Space.Const) throw b.Unsupported("atomics work on global and shared memory");
+        if (i.Space is Space.Local or Space.Param or Space.Const)
+            throw b.Unsupported("atomics work on global and shared memory");
         int op = b.TakeOneOf("add", "min", "max", "and", "or", "xor", "exch", "cas", "inc", "dec");
         if (op < 0) throw b.Unsupported("unsupported operation");
         b.Take("noftz");
@@ -33,7 +34,8 @@ internal static unsafe partial class Instructions
         int vector = TakeVectorLength(b);
         PtxType type = b.TakeType();
         if (type.Size() is not (4 or 8)) throw b.Unsupported("unsupported type");
-        if (vector > 1 && (returns || op != 0 || type != PtxType.F32)) throw b.Unsupported("vectors are for red.add.f32 only");
+        if (vector > 1 && (returns || op != 0 || type != PtxType.F32))
+            throw b.Unsupported("vectors are for red.add.f32 only");
         int at = returns ? 1 : 0;
         b.NeedOperands(at + (op == 7 ? 3 : 2) + (policy ? 1 : 0));
         if (returns) i.D = b.Destination(0, type);
@@ -65,8 +67,10 @@ internal static unsafe partial class Instructions
                     | (Floats.ToBF16((double)Floats.BF16(x >> 16) + Floats.BF16(y >> 16)) << 16),
                 _ => (x, y, _) => x + y,
             },
-            1 when !type.IsFloat() => signed ? (x, y, _) => Extend(x, type) < Extend(y, type) ? x : y : (x, y, _) => Math.Min(x, y),
-            2 when !type.IsFloat() => signed ? (x, y, _) => Extend(x, type) > Extend(y, type) ? x : y : (x, y, _) => Math.Max(x, y),
+            1 when !type.IsFloat() => signed ? (x, y, _) => Extend(x, type) < Extend(y, type) ? x : y : (x, y, _) =>
+                Math.Min(x, y),
+            2 when !type.IsFloat() => signed ? (x, y, _) => Extend(x, type) > Extend(y, type) ? x : y : (x, y, _) =>
+                Math.Max(x, y),
             3 => (x, y, _) => x & y,
             4 => (x, y, _) => x | y,
             5 => (x, y, _) => x ^ y,
@@ -92,7 +96,8 @@ internal static unsafe partial class Instructions
             {
                 ulong b = Lane(w.Regs + i.Rows[v], i.Size, lane), c = Lane(w.Regs + i.C, i.Size, lane);
                 byte* at = w.Pointers[lane] + (v * i.Size);
-                ulong old = i.Size == 8 ? Exchange64((ulong*)at, i.Lane!, b, c) : Exchange32((uint*)at, i.Lane!, (uint)b, (uint)c);
+                ulong old = i.Size == 8 ? Exchange64((ulong*)at, i.Lane!, b, c)
+                    : Exchange32((uint*)at, i.Lane!, (uint)b, (uint)c);
                 if (i.D >= 0) WriteLane(w, i.D, i.Size, lane, old);
             }
         }

@@ -51,7 +51,8 @@ internal static unsafe partial class Instructions
             DecodePredicateLogic(b);
             return;
         }
-        if (type is not (PtxType.B16 or PtxType.B32 or PtxType.B64)) throw b.Unsupported("expected .pred, .b16, .b32 or .b64");
+        if (type is not (PtxType.B16 or PtxType.B32 or PtxType.B64))
+            throw b.Unsupported("expected .pred, .b16, .b32 or .b64");
         bool wide = type.Size() == 8, narrow = type.Size() == 2;
         if (b.Opcode == "not")
         {
@@ -148,7 +149,8 @@ internal static unsafe partial class Instructions
 
     private static void Lop3(Warp w, Instruction i)
     {
-        uint* a = (uint*)(w.Regs + i.A), b = (uint*)(w.Regs + i.B), c = (uint*)(w.Regs + i.C), d = (uint*)(w.Regs + i.D);
+        uint* a = (uint*)(w.Regs + i.A), b = (uint*)(w.Regs + i.B), c = (uint*)(w.Regs + i.C),
+            d = (uint*)(w.Regs + i.D);
         int table = i.Mode;
         for (uint m = w.Exec; m != 0; m &= m - 1)
         {
@@ -156,7 +158,8 @@ internal static unsafe partial class Instructions
             uint x = a[lane], y = b[lane], z = c[lane], result = 0;
             for (int k = 0; k < 8; k++)
             {
-                if ((table >> k & 1) != 0) result |= ((k & 4) != 0 ? x : ~x) & ((k & 2) != 0 ? y : ~y) & ((k & 1) != 0 ? z : ~z);
+                if ((table >> k & 1) != 0) result |= ((k & 4) != 0 ? x : ~x) & ((k & 2) != 0 ? y : ~y)
+                    & ((k & 1) != 0 ? z : ~z);
             }
             d[lane] = result;
         }

@@ -112,14 +112,18 @@ internal static unsafe partial class Instructions
         if (i.Count == 0)
         {
             uint bytes = ((uint*)(w.Regs + i.C))[lane];
-            if (bytes == 0 || bytes % 16 != 0) throw w.Fault(FaultKind.InvalidOperand, $"a bulk copy moves a multiple of 16 bytes, but got {bytes}", lane);
+            if (bytes == 0 || bytes % 16 != 0)
+                throw w.Fault(FaultKind.InvalidOperand, $"a bulk copy moves a multiple of 16 bytes, but got {bytes}",
+                lane);
             if (global % 16 != 0) throw w.Misaligned("global", global, 16, lane);
             return BulkShape.Line(w, global, (int)bytes, access, lane);
         }
         if (global % 64 != 0) throw w.Misaligned("tensor map", global, 64, lane);
         if (!EmulatedTensorMap.TryDecode(w.GlobalPointer(global, 128, Access.Read, lane), out TensorMapFields map))
             throw w.Fault(FaultKind.InvalidOperand, $"there is no tensor map at 0x{global:X}", lane);
-        if (map.Rank != i.Count) throw w.Fault(FaultKind.InvalidOperand, $"the tensor map has {map.Rank} dimensions, but got {i.Count}", lane);
+        if (map.Rank != i.Count)
+            throw w.Fault(FaultKind.InvalidOperand, $"the tensor map has {map.Rank} dimensions, but got {i.Count}",
+            lane);
         Span<int> start = stackalloc int[i.Count];
         for (int d = 0; d < start.Length; d++) start[d] = ((int*)(w.Regs + i.Rows[d]))[lane];
         return BulkShape.Box(w, map, start, access, lane);
@@ -142,14 +146,16 @@ internal static unsafe partial class Instructions
             if (to % alignment != 0) throw w.Misaligned("shared", to, (int)alignment, lane);
             uint mask = place.Multicast ? ((uint*)(w.Regs + i.Rows2[0]))[lane] & 0xFFFF : 1u << first.Rank;
             if (mask == 0 || mask >> w.Cluster.Blocks.Length != 0)
-                throw w.Fault(FaultKind.InvalidOperand, $"the multicast mask must name blocks of the cluster, but got 0x{mask:X}", lane);
+                throw w.Fault(FaultKind.InvalidOperand,
+                    $"the multicast mask must name blocks of the cluster, but got 0x{mask:X}", lane);
             var load = new BulkLoad(w, shape, (uint)to);
             for (uint t = mask; t != 0; t &= t - 1)
             {
                 Block block = w.Cluster.Blocks[BitOperations.TrailingZeroCount(t)];
                 MBarrier? barrier = own;
                 if (place.Multicast && !block.MBarriers.TryGetValue(own.Address, out barrier))
-                    throw w.Fault(FaultKind.MbarrierMisuse, $"block {block.Rank} has no mbarrier at 0x{own.Address:X}", lane);
+                    throw w.Fault(FaultKind.MbarrierMisuse, $"block {block.Rank} has no mbarrier at 0x{own.Address:X}",
+                        lane);
                 load.Add(w, block, barrier!, lane);
             }
             w.Cluster.Enqueue(load);

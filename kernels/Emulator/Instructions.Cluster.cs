@@ -13,7 +13,8 @@ internal static unsafe partial class Instructions
             b.NeedTarget(90);
             bool window = b.Take("shared::cluster");
             PtxType type = b.TakeType();
-            if (type is not (PtxType.U32 or PtxType.U64) || (!window && type == PtxType.U32)) throw b.Unsupported("expected .u32 or .u64");
+            if (type is not (PtxType.U32 or PtxType.U64) || (!window && type == PtxType.U32))
+                throw b.Unsupported("expected .u32 or .u64");
             Operands(b, type, type, PtxType.U32);
             b.Result.Run = &MapAddress;
             b.Result.Mode = window ? 1 : 0;
@@ -36,7 +37,8 @@ internal static unsafe partial class Instructions
             int lane = BitOperations.TrailingZeroCount(m);
             ulong address = Lane(w.Regs + i.A, i.WidthA, lane), rank = Lane(w.Regs + i.B, 4, lane);
             if (rank >= (ulong)blocks)
-                throw w.Fault(FaultKind.InvalidOperand, $"the rank must be below the cluster's {blocks} blocks, but got {rank}", lane);
+                throw w.Fault(FaultKind.InvalidOperand,
+                    $"the rank must be below the cluster's {blocks} blocks, but got {rank}", lane);
             WriteLane(w, i.D, i.WidthD, lane, (address & ~0xFF00_0000ul) | ((rank + 1) << 24));
         }
     }
@@ -77,5 +79,6 @@ internal static unsafe partial class Instructions
 
     private static void DecodeRemoteStore(InstructionBuilder b) => throw b.Unsupported("st.async is not supported");
 
-    private static void DecodeRemoteReduction(InstructionBuilder b) => throw b.Unsupported("red.async is not supported");
+    private static void DecodeRemoteReduction(InstructionBuilder b) =>
+        throw b.Unsupported("red.async is not supported");
 }

@@ -9,7 +9,8 @@ namespace CudaLora.Kernels.Emulator;
 internal static unsafe partial class Instructions
 {
     private static readonly string[] Comparisons =
-        ["eq", "ne", "lt", "le", "gt", "ge", "lo", "ls", "hi", "hs", "equ", "neu", "ltu", "leu", "gtu", "geu", "num", "nan"];
+        ["eq", "ne", "lt", "le", "gt", "ge", "lo", "ls", "hi", "hs", "equ", "neu", "ltu", "leu", "gtu", "geu", "num",
+            "nan"];
 
     private static void AddCompare(Dictionary<string, Action<InstructionBuilder>> table)
     {
@@ -111,7 +112,8 @@ internal static unsafe partial class Instructions
                 _ => throw b.Unsupported("the comparison is for unsigned integers"),
             };
         }
-        if (type.ToString()[0] == 'B' && comparison > 1) throw b.Unsupported("untyped values compare with eq and ne only");
+        if (type.ToString()[0] == 'B' && comparison > 1)
+            throw b.Unsupported("untyped values compare with eq and ne only");
         bool signed = type.IsSigned();
         return Comparisons[comparison] switch
         {
@@ -210,7 +212,8 @@ internal static unsafe partial class Instructions
         int comparison = TakeComparison(b);
         bool flush = b.Take("ftz");
         PtxType result = b.TakeType(), type = b.TakeType();
-        if (result is not (PtxType.U32 or PtxType.S32 or PtxType.F32)) throw b.Unsupported("expected .u32, .s32 or .f32");
+        if (result is not (PtxType.U32 or PtxType.S32 or PtxType.F32))
+            throw b.Unsupported("expected .u32, .s32 or .f32");
         Operands(b, result, type, type);
         Func<ulong, ulong, bool> compare = Comparer(b, comparison, type, flush);
         ulong yes = result == PtxType.F32 ? 0x3F800000u : uint.MaxValue;

@@ -57,7 +57,8 @@ internal static unsafe partial class Instructions
         table["griddepcontrol"] = b =>
         {
             b.NeedTarget(90);
-            if (b.TakeOneOf("wait", "launch_dependents") < 0) throw b.Unsupported("expected .wait or .launch_dependents");
+            if (b.TakeOneOf("wait", "launch_dependents") < 0)
+                throw b.Unsupported("expected .wait or .launch_dependents");
             b.Result.Run = &Nothing;
         };
         table["pmevent"] = b =>
@@ -71,7 +72,9 @@ internal static unsafe partial class Instructions
     {
     }
 
-    /// <summary>For .aligned instructions without other effect: the warp must run them together, or not at all.</summary>
+    /// <summary>
+    /// For .aligned instructions without other effect: the warp must run them together, or not at all.
+    /// </summary>
     private static void Aligned(Warp w, Instruction i)
     {
         if (w.Exec != 0) w.RequireConverged();
@@ -109,7 +112,8 @@ internal static unsafe partial class Instructions
             PtxType type = b.TakeType();
             b.NeedOperands(3, 4);
             i.D = b.Destination(0, reduction == 0 ? PtxType.U32 : PtxType.Pred);
-            if (type != (reduction == 0 ? PtxType.U32 : PtxType.Pred)) throw b.Unsupported("expected .popc.u32, .and.pred or .or.pred");
+            if (type != (reduction == 0 ? PtxType.U32 : PtxType.Pred))
+                throw b.Unsupported("expected .popc.u32, .and.pred or .or.pred");
             i.C = b.Predicate(b.Operand(b.OperandCount - 1), out i.Negate);
             at = 1;
         }
@@ -128,7 +132,8 @@ internal static unsafe partial class Instructions
         uint number = w.Uniform32(i.A, "the barrier number");
         if (number > 15) throw w.Fault(FaultKind.InvalidOperand, $"the barrier number must be 0..15, but got {number}");
         int threads = i.B < 0 ? 0 : (int)w.Uniform32(i.B, "the thread count");
-        if (i.B >= 0 && threads == 0) throw w.Fault(FaultKind.InvalidOperand, "the thread count must be above 0, but got 0");
+        if (i.B >= 0 && threads == 0)
+            throw w.Fault(FaultKind.InvalidOperand, "the thread count must be above 0, but got 0");
         int trueLanes = 0;
         if (i.Mode == 2)
         {

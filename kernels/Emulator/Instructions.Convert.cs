@@ -5,7 +5,8 @@ namespace CudaLora.Kernels.Emulator;
 /// <summary>cvt between all integer and float types.</summary>
 internal static unsafe partial class Instructions
 {
-    private static void AddConvert(Dictionary<string, Action<InstructionBuilder>> table) => table["cvt"] = DecodeConvert;
+    private static void AddConvert(Dictionary<string, Action<InstructionBuilder>> table) =>
+        table["cvt"] = DecodeConvert;
 
     private static void DecodeConvert(InstructionBuilder b)
     {
@@ -102,8 +103,11 @@ internal static unsafe partial class Instructions
             if (flush) x = Floats.FlushBits((uint)x);
             double value = Floats.RoundToInteger(ReadFloat(x, from), mode);
             if (double.IsNaN(value)) return to.Size() == 8 ? 1ul << 63 : 0;
-            if (to == PtxType.U64) return value >= 18446744073709551616.0 ? ulong.MaxValue : value <= 0 ? 0 : (ulong)value;
-            if (to == PtxType.S64) return (ulong)(value >= 9223372036854775808.0 ? long.MaxValue : value <= long.MinValue ? long.MinValue : (long)value);
+            if (to == PtxType.U64)
+                return value >= 18446744073709551616.0 ? ulong.MaxValue : value <= 0 ? 0 : (ulong)value;
+            if (to == PtxType.S64)
+                return (ulong)(value >= 9223372036854775808.0 ? long.MaxValue : value <= long.MinValue ? long.MinValue
+                : (long)value);
             int bits = to.Size() * 8;
             double high = to.IsSigned() ? Math.ScaleB(1, bits - 1) - 1 : Math.ScaleB(1, bits) - 1;
             double low = to.IsSigned() ? -Math.ScaleB(1, bits - 1) : 0;
@@ -146,10 +150,12 @@ internal static unsafe partial class Instructions
         };
     }
 
-    private static LaneFunction FloatToFloat(PtxType to, PtxType from, Rounding mode, int integerMode, bool flush, bool saturate,
+    private static LaneFunction FloatToFloat(PtxType to, PtxType from, Rounding mode, int integerMode, bool flush,
+        bool saturate,
         bool relu, bool finite)
     {
-        if (to == PtxType.F32 && from == PtxType.BF16 && integerMode < 0 && !saturate) return (x, _, _) => (uint)x << 16;
+        if (to == PtxType.F32 && from == PtxType.BF16 && integerMode < 0 && !saturate)
+            return (x, _, _) => (uint)x << 16;
         if (from == PtxType.F32 && to is PtxType.F16 or PtxType.BF16 && integerMode < 0 && !saturate && !flush)
         {
             Func<float, uint> narrow = NarrowFloat(to, mode, relu, finite);

@@ -74,14 +74,16 @@ internal static unsafe partial class Instructions
         Rounding mode = TakeRounding(b);
         bool flush = b.Take("ftz"), nan = b.Take("NaN"), relu = b.Take("relu");
         saturate |= b.Take("sat");
-        if (mode != Rounding.NearestEven && (type is not PtxType.F32 || op == "div")) throw b.Unsupported("only .rn is supported here");
+        if (mode != Rounding.NearestEven && (type is not PtxType.F32 || op == "div"))
+            throw b.Unsupported("only .rn is supported here");
         int operands = op is "abs" or "neg" ? 1 : op is "fma" or "mad" ? 3 : 2;
         if (operands == 1) Operands(b, type, type);
         else if (operands == 2) Operands(b, type, type, type);
         else Operands(b, type, type, type, type);
         int perLane = type is PtxType.F16x2 or PtxType.BF16x2 ? 2 : 1;
         b.Result.FlopsPerLane = operands == 3 ? 2 * perLane : op is "abs" or "neg" ? 0 : perLane;
-        if (type == PtxType.F32 && mode == Rounding.NearestEven && !flush && !nan && !saturate && UseFloatRows(b, op)) return;
+        if (type == PtxType.F32 && mode == Rounding.NearestEven && !flush && !nan && !saturate && UseFloatRows(b, op))
+            return;
         LaneFunction body = type switch
         {
             PtxType.F64 => F64Body(b, op, nan),
@@ -148,7 +150,8 @@ internal static unsafe partial class Instructions
             "add" => (x, y, _) => Floats.ToF32(Floats.AddOdd(Floats.F32(x), Floats.F32(y)), mode),
             "sub" => (x, y, _) => Floats.ToF32(Floats.AddOdd(Floats.F32(x), -(double)Floats.F32(y)), mode),
             "mul" => (x, y, _) => Floats.ToF32((double)Floats.F32(x) * Floats.F32(y), mode),
-            "fma" or "mad" => (x, y, z) => Floats.ToF32(Floats.FmaOdd(Floats.F32(x), Floats.F32(y), Floats.F32(z)), mode),
+            "fma" or "mad" => (x, y, z) =>
+                Floats.ToF32(Floats.FmaOdd(Floats.F32(x), Floats.F32(y), Floats.F32(z)), mode),
             "div" => (x, y, _) => Floats.Bits(Floats.F32(x) / Floats.F32(y)),
             "min" when nan => (x, y, _) => Floats.Bits(float.Min(Floats.F32(x), Floats.F32(y))),
             "max" when nan => (x, y, _) => Floats.Bits(float.Max(Floats.F32(x), Floats.F32(y))),
@@ -190,21 +193,25 @@ internal static unsafe partial class Instructions
     }
 
     private static Vector256<uint> Canonical(Vector256<float> value) =>
-        Vector256.ConditionalSelect(Vector256.Equals(value, value).AsUInt32(), value.AsUInt32(), Vector256.Create(Floats.CanonicalNaN));
+        Vector256.ConditionalSelect(Vector256.Equals(value, value).AsUInt32(), value.AsUInt32(),
+            Vector256.Create(Floats.CanonicalNaN));
 
     private readonly struct AddF : IVectorOp
     {
-        public static Vector256<uint> Do(Vector256<uint> a, Vector256<uint> b, Vector256<uint> c) => Canonical(a.AsSingle() + b.AsSingle());
+        public static Vector256<uint> Do(Vector256<uint> a, Vector256<uint> b, Vector256<uint> c) =>
+            Canonical(a.AsSingle() + b.AsSingle());
     }
 
     private readonly struct SubF : IVectorOp
     {
-        public static Vector256<uint> Do(Vector256<uint> a, Vector256<uint> b, Vector256<uint> c) => Canonical(a.AsSingle() - b.AsSingle());
+        public static Vector256<uint> Do(Vector256<uint> a, Vector256<uint> b, Vector256<uint> c) =>
+            Canonical(a.AsSingle() - b.AsSingle());
     }
 
     private readonly struct MulF : IVectorOp
     {
-        public static Vector256<uint> Do(Vector256<uint> a, Vector256<uint> b, Vector256<uint> c) => Canonical(a.AsSingle() * b.AsSingle());
+        public static Vector256<uint> Do(Vector256<uint> a, Vector256<uint> b, Vector256<uint> c) =>
+            Canonical(a.AsSingle() * b.AsSingle());
     }
 
     private readonly struct FmaF : IVectorOp
@@ -227,11 +234,13 @@ internal static unsafe partial class Instructions
 
     private readonly struct AbsF : IVectorOp
     {
-        public static Vector256<uint> Do(Vector256<uint> a, Vector256<uint> b, Vector256<uint> c) => a & Vector256.Create(0x7FFFFFFFu);
+        public static Vector256<uint> Do(Vector256<uint> a, Vector256<uint> b, Vector256<uint> c) =>
+            a & Vector256.Create(0x7FFFFFFFu);
     }
 
     private readonly struct NegF : IVectorOp
     {
-        public static Vector256<uint> Do(Vector256<uint> a, Vector256<uint> b, Vector256<uint> c) => a ^ Vector256.Create(0x80000000u);
+        public static Vector256<uint> Do(Vector256<uint> a, Vector256<uint> b, Vector256<uint> c) =>
+            a ^ Vector256.Create(0x80000000u);
     }
 }

@@ -68,13 +68,16 @@ internal static unsafe partial class Instructions
             return;
         }
         type = b.TakeType();
-        if (type.Size() < 2 || type.ToString()[0] == 'B') throw b.Unsupported("expected an integer type of 16 to 64 bits");
+        if (type.Size() < 2 || type.ToString()[0] == 'B')
+            throw b.Unsupported("expected an integer type of 16 to 64 bits");
         if (saturate && type != PtxType.S32) throw b.Unsupported(".sat is for .s32 only");
         if (operands == 1) Operands(b, type, type);
         else Operands(b, type, type, type);
         if (saturate)
         {
-            UseLanes(b, (x, y, _) => (uint)Math.Clamp(op == "add" ? (long)(int)x + (int)y : (long)(int)x - (int)y, int.MinValue, int.MaxValue));
+            UseLanes(b, (x, y, _) =>
+                (uint)Math.Clamp(op == "add" ? (long)(int)x + (int)y : (long)(int)x - (int)y, int.MinValue,
+                int.MaxValue));
             return;
         }
         switch (op, type)
@@ -113,7 +116,8 @@ internal static unsafe partial class Instructions
             return;
         }
         PtxType type = b.TakeType();
-        if (type.Size() < 2 || type.IsFloat() || type.ToString()[0] == 'B') throw b.Unsupported("expected an integer type");
+        if (type.Size() < 2 || type.IsFloat() || type.ToString()[0] == 'B')
+            throw b.Unsupported("expected an integer type");
         PtxType result = part != 2 ? type : (type, type.IsSigned()) switch
         {
             (PtxType.U16 or PtxType.S16, true) => PtxType.S32,
@@ -201,12 +205,14 @@ internal static unsafe partial class Instructions
 
     private readonly struct MinU : IVectorOp
     {
-        public static Vector256<uint> Do(Vector256<uint> a, Vector256<uint> b, Vector256<uint> c) => Vector256.Min(a, b);
+        public static Vector256<uint> Do(Vector256<uint> a, Vector256<uint> b, Vector256<uint> c) =>
+            Vector256.Min(a, b);
     }
 
     private readonly struct MaxU : IVectorOp
     {
-        public static Vector256<uint> Do(Vector256<uint> a, Vector256<uint> b, Vector256<uint> c) => Vector256.Max(a, b);
+        public static Vector256<uint> Do(Vector256<uint> a, Vector256<uint> b, Vector256<uint> c) =>
+            Vector256.Max(a, b);
     }
 
     private readonly struct MinS : IVectorOp

@@ -29,13 +29,16 @@ internal static unsafe partial class Instructions
     }
 
     /// <summary>Shared address, block and barrier that a lane names.</summary>
-    private static (Block Block, uint Address) BarrierPlace(Warp w, int row, long offset, bool wide, Space space, int lane)
+    private static (Block Block, uint Address) BarrierPlace(Warp w, int row, long offset, bool wide, Space space,
+        int lane)
     {
         ulong address = (ulong)offset;
         if (row >= 0) address += wide ? ((ulong*)(w.Regs + row))[lane] : ((uint*)(w.Regs + row))[lane];
         if (space == Space.Generic)
         {
-            if (!Windows.IsShared(address)) throw w.Fault(FaultKind.OutOfBounds, $"an mbarrier lives in shared memory, but got 0x{address:X}", lane);
+            if (!Windows.IsShared(address))
+                throw w.Fault(FaultKind.OutOfBounds, $"an mbarrier lives in shared memory, but got 0x{address:X}",
+                lane);
             address -= Windows.Shared;
         }
         address = (uint)address;
@@ -72,9 +75,11 @@ internal static unsafe partial class Instructions
             (Block block, uint address) = BarrierPlace(w, i.A, i.Offset, i.WideAddress, i.Space, lane);
             uint count = ((uint*)(w.Regs + i.B))[lane];
             if (count is 0 or > MaxArrivals)
-                throw w.Fault(FaultKind.MbarrierMisuse, $"the arrival count must be 1..{MaxArrivals}, but got {count}", lane);
+                throw w.Fault(FaultKind.MbarrierMisuse, $"the arrival count must be 1..{MaxArrivals}, but got {count}",
+                    lane);
             if (block.MBarriers.ContainsKey(address))
-                throw w.Fault(FaultKind.MbarrierMisuse, $"the mbarrier at 0x{address:X} must be invalidated before it is initialised again", lane);
+                throw w.Fault(FaultKind.MbarrierMisuse,
+                    $"the mbarrier at 0x{address:X} must be invalidated before it is initialised again", lane);
             block.AddMBarrier(address, new MBarrier(w, block, address, (int)count));
         }
     }
@@ -168,9 +173,12 @@ internal static unsafe partial class Instructions
             int lane = BitOperations.TrailingZeroCount(m);
             MBarrier barrier = BarrierAt(w, i.A, i.Offset, i.WideAddress, i.Space, lane);
             ulong value = Lane(w.Regs + i.B, i.WidthB, lane);
-            if (i.Mode == 1 && value > 1) throw w.Fault(FaultKind.InvalidOperand, $"the parity must be 0 or 1, but got {value}", lane);
+            if (i.Mode == 1 && value > 1)
+                throw w.Fault(FaultKind.InvalidOperand, $"the parity must be 0 or 1, but got {value}", lane);
             uint parity = i.Mode == 1 ? (uint)value : (uint)(value & 1);
-            if (!givesUp && (i.Mode == 1 ? barrier.Test(w, parity) : barrier.Phase > (long)value && barrier.Test(w, (uint)(barrier.Phase - 1) & 1)))
+            if (!givesUp
+                && (i.Mode == 1 ? barrier.Test(w, parity) : barrier.Phase > (long)value
+                && barrier.Test(w, (uint)(barrier.Phase - 1) & 1)))
                 done |= 1u << lane;
             else missing = barrier;
         }

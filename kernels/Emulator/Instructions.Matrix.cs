@@ -46,7 +46,8 @@ internal static unsafe partial class Instructions
             {
                 int g = lane >> 2, t = lane & 3;
                 to[lane] = i.Negate
-                    ? ((ushort*)w.Pointers[(8 * m) + (2 * t)])[g] | ((uint)((ushort*)w.Pointers[(8 * m) + (2 * t) + 1])[g] << 16)
+                    ? ((ushort*)w.Pointers[(8 * m) + (2 * t)])[g]
+                        | ((uint)((ushort*)w.Pointers[(8 * m) + (2 * t) + 1])[g] << 16)
                     : ((uint*)w.Pointers[(8 * m) + g])[t];
             }
         }

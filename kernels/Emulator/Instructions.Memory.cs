@@ -30,7 +30,9 @@ internal static unsafe partial class Instructions
         _ => Space.Generic,
     };
 
-    /// <summary>Takes orderings, scopes and cache hints, which change nothing here; true when an L2 policy operand follows.</summary>
+    /// <summary>
+    /// Takes orderings, scopes and cache hints, which change nothing here; true when an L2 policy operand follows.
+    /// </summary>
     private static bool TakeHints(InstructionBuilder b)
     {
         if (b.TakeOneOf("acquire", "release", "weak", "volatile", "relaxed") is 0 or 1) b.Result.Mode2 = 1;
@@ -47,7 +49,8 @@ internal static unsafe partial class Instructions
         return policy;
     }
 
-    private static int TakeVectorLength(InstructionBuilder b) => b.TakeOneOf("v2", "v4") switch { 0 => 2, 1 => 4, _ => 1 };
+    private static int TakeVectorLength(InstructionBuilder b) =>
+        b.TakeOneOf("v2", "v4") switch { 0 => 2, 1 => 4, _ => 1 };
 
     private static void DecodeLoad(InstructionBuilder b)
     {
@@ -63,7 +66,8 @@ internal static unsafe partial class Instructions
         if (i.Space == Space.Param)
         {
             if (i.A >= 0) throw b.Unsupported("a parameter is read at a constant offset");
-            if (i.Offset < 0 || i.Offset + (i.Size * i.Count) > b.ParameterBytes) throw b.Unsupported("the read goes past the parameters");
+            if (i.Offset < 0 || i.Offset + (i.Size * i.Count) > b.ParameterBytes)
+                throw b.Unsupported("the read goes past the parameters");
             i.Run = &LoadParameter;
             return;
         }
@@ -107,7 +111,8 @@ internal static unsafe partial class Instructions
             {
                 ulong value = ReadElement(p, i.Size, i.Signed);
                 if (i.Mode == 2) value = (ushort)value;
-                for (uint m = w.Exec; m != 0; m &= m - 1) WriteLane(w, i.Rows[v], i.WidthD, BitOperations.TrailingZeroCount(m), value);
+                for (uint m = w.Exec; m != 0; m &= m - 1)
+                    WriteLane(w, i.Rows[v], i.WidthD, BitOperations.TrailingZeroCount(m), value);
             }
         }
     }

@@ -4,7 +4,8 @@ using CudaLora.Kernels.Ptx;
 namespace CudaLora.Kernels.Emulator;
 
 /// <summary>
-/// mma.sync. Fragments, g = lane / 4, t = lane % 4, for 16-bit inputs: A registers hold (g, 2t..), (g+8, 2t..), (g, 2t+8..),
+/// mma.sync. Fragments, g = lane / 4, t = lane % 4, for 16-bit inputs: A registers hold (g, 2t..), (g+8, 2t..), (g,
+/// 2t+8..),
 /// (g+8, 2t+8..); B (2t.., g), (2t+8.., g); C (g, 2t), (g, 2t+1), (g+8, 2t), (g+8, 2t+1). Wider or narrower inputs put
 /// fewer or more elements into the same 32-bit places.
 /// </summary>
@@ -24,9 +25,11 @@ internal static unsafe partial class Instructions
         b.Take("satfinite");
         PtxType d = b.TakeType(), a = b.TakeType(), other = b.TakeType(), c = b.TakeType();
         int k = 4 << shape;
-        int bits = a switch { PtxType.TF32 => 32, PtxType.F16 or PtxType.BF16 => 16, PtxType.S8 or PtxType.U8 => 8, _ => 0 };
+        int bits = a switch { PtxType.TF32 => 32, PtxType.F16 or PtxType.BF16 => 16, PtxType.S8 or PtxType.U8 => 8, _ =>
+            0 };
         bool integer = bits == 8;
-        bool types = bits != 0 && d == c && (integer ? d == PtxType.S32 && other is PtxType.S8 or PtxType.U8 : a == other)
+        bool types = bits != 0 && d == c
+            && (integer ? d == PtxType.S32 && other is PtxType.S8 or PtxType.U8 : a == other)
             && (integer || d == PtxType.F32 || (d == PtxType.F16 && a == PtxType.F16));
         if (!types || k * bits is not (128 or 256)) throw b.Unsupported("unsupported combination of shape and types");
         b.NeedOperands(4);
@@ -93,14 +96,16 @@ internal static unsafe partial class Instructions
             }
         }
         Launch launch = w.Cluster.Launch;
-        TensorCore.Multiply(acc, a, b, k, 8, types.A, launch.Options.ExactTensorCores, launch.Kernel.Source.Module.TargetNumber);
+        TensorCore.Multiply(acc, a, b, k, 8, types.A, launch.Options.ExactTensorCores,
+            launch.Kernel.Source.Module.TargetNumber);
         for (int lane = 0; lane < 32; lane++)
         {
             int g = lane >> 2, t = lane & 3;
             for (int r = 0; r < count; r++)
             {
                 ((uint*)(w.Regs + i.Rows[r]))[lane] = i.Signed
-                    ? Floats.ToF16(acc[((g + (8 * r)) * 8) + (2 * t)]) | (Floats.ToF16(acc[((g + (8 * r)) * 8) + (2 * t) + 1]) << 16)
+                    ? Floats.ToF16(acc[((g + (8 * r)) * 8) + (2 * t)])
+                        | (Floats.ToF16(acc[((g + (8 * r)) * 8) + (2 * t) + 1]) << 16)
                     : Floats.Bits(acc[((g + (r >> 1 << 3)) * 8) + (2 * t) + (r & 1)]);
             }
         }
@@ -133,7 +138,8 @@ internal static unsafe partial class Instructions
                 long sum = (int)((uint*)(w.Regs + i.Rows[4 + r]))[lane];
                 for (int p = 0; p < k; p++) sum += (long)a[(m * k) + p] * (long)b[(p * 8) + n];
                 bool saturate = i.Source.Has("satfinite");
-                ((uint*)(w.Regs + i.Rows[r]))[lane] = saturate ? (uint)(int)Math.Clamp(sum, int.MinValue, int.MaxValue) : (uint)sum;
+                ((uint*)(w.Regs + i.Rows[r]))[lane] = saturate ? (uint)(int)Math.Clamp(sum, int.MinValue, int.MaxValue)
+                    : (uint)sum;
             }
         }
     }

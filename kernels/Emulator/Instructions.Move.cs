@@ -91,7 +91,8 @@ internal static unsafe partial class Instructions
             int lane = BitOperations.TrailingZeroCount(m);
             ulong value = 0;
             ulong mask = (1ul << i.Size) - 1;
-            for (int k = 0; k < i.Rows.Length; k++) value |= (((uint*)(w.Regs + i.Rows[k]))[lane] & mask) << (k * i.Size);
+            for (int k = 0; k < i.Rows.Length; k++)
+                value |= (((uint*)(w.Regs + i.Rows[k]))[lane] & mask) << (k * i.Size);
             if (i.WidthA == 8) ((ulong*)(w.Regs + i.D))[lane] = value;
             else ((uint*)(w.Regs + i.D))[lane] = (uint)value;
         }

@@ -46,13 +46,16 @@ internal static unsafe partial class Instructions
         {
             int lane = BitOperations.TrailingZeroCount(m);
             if (masks[lane] != mask)
-                throw w.Fault(FaultKind.WarpMask, $"lanes that run together must name one mask, but got 0x{mask:X8} and 0x{masks[lane]:X8}", lane);
+                throw w.Fault(FaultKind.WarpMask,
+                    $"lanes that run together must name one mask, but got 0x{mask:X8} and 0x{masks[lane]:X8}", lane);
         }
         uint members = mask & w.Members;
         if (members != w.Exec)
         {
-            string why = (w.Exec & ~mask) != 0 ? "a lane runs it without being named" : "a named lane is elsewhere or has exited";
-            throw w.Fault(FaultKind.WarpMask, $"the member mask must be the lanes that run this together (0x{w.Exec:X8}), but got 0x{mask:X8}: {why}");
+            string why = (w.Exec & ~mask) != 0 ? "a lane runs it without being named"
+                : "a named lane is elsewhere or has exited";
+            throw w.Fault(FaultKind.WarpMask,
+                $"the member mask must be the lanes that run this together (0x{w.Exec:X8}), but got 0x{mask:X8}: {why}");
         }
         return members;
     }
@@ -91,7 +94,8 @@ internal static unsafe partial class Instructions
             if (!valid) j = lane;
             if (valid) inRange |= 1u << lane;
             if ((members >> j & 1) == 0)
-                throw w.Fault(FaultKind.WarpMask, $"the source lane must take part, but lane {j} does not (mask 0x{members:X8})", lane);
+                throw w.Fault(FaultKind.WarpMask,
+                    $"the source lane must take part, but lane {j} does not (mask 0x{members:X8})", lane);
             if (i.D >= 0) to[lane] = source[j];
         }
         SetPredicate(w, i.D2, inRange);
@@ -117,7 +121,9 @@ internal static unsafe partial class Instructions
         if (i.Negate) bits = ~bits;
         bits &= w.Exec;
         if (i.Mode == 3) Broadcast(w, i.D, bits);
-        else SetPredicate(w, i.D, (i.Mode switch { 0 => bits == w.Exec, 1 => bits != 0, _ => bits == 0 || bits == w.Exec }) ? uint.MaxValue : 0);
+        else SetPredicate(w, i.D,
+            (i.Mode switch { 0 => bits == w.Exec, 1 => bits != 0, _ => bits == 0 || bits == w.Exec }) ? uint.MaxValue
+            : 0);
     }
 
     /// <summary>The same value to every lane that runs.</summary>
@@ -133,7 +139,8 @@ internal static unsafe partial class Instructions
         i.Mode = b.TakeOneOf("any", "all");
         b.Need("sync");
         PtxType type = b.TakeType();
-        if (i.Mode < 0 || type is not (PtxType.B32 or PtxType.B64)) throw b.Unsupported("expected .any or .all, and .b32 or .b64");
+        if (i.Mode < 0 || type is not (PtxType.B32 or PtxType.B64))
+            throw b.Unsupported("expected .any or .all, and .b32 or .b64");
         b.NeedOperands(3);
         (i.D, i.D2) = PairDestination(b, PtxType.B32);
         i.A = b.Source(1, type);
@@ -179,7 +186,8 @@ internal static unsafe partial class Instructions
         Instruction i = b.Result;
         i.Mode = b.TakeOneOf("add", "min", "max", "and", "or", "xor");
         PtxType type = b.TakeType();
-        if (i.Mode < 0 || type is not (PtxType.U32 or PtxType.S32 or PtxType.B32)) throw b.Unsupported("unsupported reduction");
+        if (i.Mode < 0 || type is not (PtxType.U32 or PtxType.S32 or PtxType.B32))
+            throw b.Unsupported("unsupported reduction");
         b.NeedOperands(3);
         i.Signed = type == PtxType.S32;
         i.D = b.Destination(0, type);

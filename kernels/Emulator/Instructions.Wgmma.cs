@@ -39,11 +39,13 @@ internal static unsafe partial class Instructions
         string shape = b.TakePrefix("m64n") ?? throw b.Unsupported("expected .m64nNkK");
         string[] parts = shape[4..].Split('k');
         if (parts.Length != 2 || !int.TryParse(parts[0], NumberStyles.None, CultureInfo.InvariantCulture, out int n)
-            || !int.TryParse(parts[1], NumberStyles.None, CultureInfo.InvariantCulture, out int k) || n is < 8 or > 256 || n % 8 != 0)
+            || !int.TryParse(parts[1], NumberStyles.None, CultureInfo.InvariantCulture, out int k) || n is < 8 or > 256
+                || n % 8 != 0)
             throw b.Unsupported("expected .m64nNkK with N a multiple of 8 up to 256");
         b.Take("satfinite");
         PtxType d = b.TakeType(), a = b.TakeType(), other = b.TakeType();
-        int size = a switch { PtxType.F16 or PtxType.BF16 => 2, PtxType.TF32 => 4, PtxType.S8 or PtxType.U8 => 1, _ => 0 };
+        int size = a switch { PtxType.F16 or PtxType.BF16 => 2, PtxType.TF32 => 4, PtxType.S8 or PtxType.U8 => 1, _ =>
+            0 };
         bool integer = size == 1;
         bool types = size != 0 && k * size == 32 && (integer ? d == PtxType.S32 && other is PtxType.S8 or PtxType.U8
             : a == other && (d == PtxType.F32 || (d == PtxType.F16 && a == PtxType.F16)));
@@ -63,8 +65,10 @@ internal static unsafe partial class Instructions
         if (scaleA == 0 || scaleB == 0) throw b.Unsupported("imm-scale must be 1 or -1");
         bool transposeA = transposes == 2 && b.Constant(6, 0, 1) == 1;
         bool transposeB = transposes > 0 && b.Constant(5 + transposes, 0, 1) == 1;
-        i.Extra = new WgmmaForm(n, k, a, other, size, d == PtxType.F16, integer, registerA, scaleA, scaleB, transposeA, transposeB);
-        IEnumerable<PtxOperand> registers = registerA ? b.Operand(0).Items.Concat(b.Operand(1).Items) : b.Operand(0).Items;
+        i.Extra = new WgmmaForm(n, k, a, other, size, d == PtxType.F16, integer, registerA, scaleA, scaleB, transposeA,
+            transposeB);
+        IEnumerable<PtxOperand> registers = registerA ? b.Operand(0).Items.Concat(b.Operand(1).Items)
+            : b.Operand(0).Items;
         i.IsWgmma = true;
         i.Registers = [.. registers.Where(r => r.Register is not null).Select(r => r.Register!.Index)];
         b.Decoder.UsesAsyncReads = true;

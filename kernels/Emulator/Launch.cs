@@ -44,7 +44,8 @@ internal sealed class Launch(Emulator emulator, EmulatedKernel kernel, Extent gr
         workers = (int)Math.Min(workers, Clusters);
         var counters = new Counters[workers][];
         if (workers == 1) counters[0] = Work();
-        else Parallel.For(0, workers, new ParallelOptions { MaxDegreeOfParallelism = workers }, i => counters[i] = Work());
+        else Parallel.For(0, workers, new ParallelOptions { MaxDegreeOfParallelism = workers }, i =>
+            counters[i] = Work());
         Counters[] sum = counters[0];
         foreach (Counters[] other in counters.AsSpan(1))
         {
@@ -57,8 +58,8 @@ internal sealed class Launch(Emulator emulator, EmulatedKernel kernel, Extent gr
     public bool Spend(long instructions) => Interlocked.Add(ref _issued, instructions) <= Options.InstructionBudget;
 
     /// <summary>
-    /// Runs clusters until none is left. A cluster that does not end within its slice is parked and another one started,
-    /// as on a device that holds many at once, so that blocks may wait for each other through global memory.
+    /// Runs clusters until none is left. A cluster that does not end within its slice is parked and another one
+    /// started, as on a device that holds many at once, so that blocks may wait for each other through global memory.
     /// </summary>
     private Counters[] Work()
     {
@@ -70,7 +71,8 @@ internal sealed class Launch(Emulator emulator, EmulatedKernel kernel, Extent gr
         {
             while (!Stopped)
             {
-                long next = resident.Count < MaxResidentPerWorker ? Interlocked.Increment(ref _nextCluster) - 1 : Clusters;
+                long next = resident.Count < MaxResidentPerWorker ? Interlocked.Increment(ref _nextCluster) - 1
+                    : Clusters;
                 Cluster current;
                 if (next < Clusters)
                 {

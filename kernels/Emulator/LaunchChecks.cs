@@ -5,7 +5,8 @@ namespace CudaLora.Kernels.Emulator;
 /// <summary>Refuses launches that no device would take.</summary>
 internal static class LaunchChecks
 {
-    public static Extent Check(EmulatedModule module, EmulatedKernel kernel, Extent grid, Extent block, int dynamicShared,
+    public static Extent Check(EmulatedModule module, EmulatedKernel kernel, Extent grid, Extent block,
+        int dynamicShared,
         int parameterBytes, Extent? cluster)
     {
         PtxEntry entry = kernel.Source;
@@ -16,7 +17,8 @@ internal static class LaunchChecks
         if (block.X is < 1 or > 1024 || block.Y is < 1 or > 1024 || block.Z is < 1 or > 64 || block.Count > 1024)
             throw new EmulatorException($"[{op}] a block must have 1..1024 threads (z at most 64), but got {block}");
         if (entry.MaxThreads > 0 && block.Count > entry.MaxThreads)
-            throw new EmulatorException($"[{op}] a block must have at most .maxntid {entry.MaxThreads} threads, but got {block}");
+            throw new EmulatorException(
+                $"[{op}] a block must have at most .maxntid {entry.MaxThreads} threads, but got {block}");
         if (entry.RequiredThreads is { } need && block != new Extent(need.X, need.Y, need.Z))
             throw new EmulatorException($"[{op}] the block must be .reqntid {need}, but got {block}");
         int shared = kernel.StaticSharedBytes + dynamicShared;

@@ -9,7 +9,8 @@ public sealed record LineCounters(int Line, string Text, Counters Counters);
 /// <summary>What one launch did: its fault if any, counters, and what it needs of a multiprocessor.</summary>
 public sealed class LaunchReport
 {
-    internal LaunchReport(EmulatedKernel kernel, EmulatorFault? fault, Counters[] perInstruction, int sharedBytes, int threads)
+    internal LaunchReport(EmulatedKernel kernel, EmulatorFault? fault, Counters[] perInstruction, int sharedBytes,
+        int threads)
     {
         Kernel = kernel.Name;
         Fault = fault;
@@ -48,10 +49,14 @@ public sealed class LaunchReport
     /// <summary>Shared memory of a block, static and dynamic, in bytes.</summary>
     public int SharedBytes { get; }
 
-    /// <summary>Estimate of 32-bit registers a thread needs: the most that are live at once. ptxas has the last word.</summary>
+    /// <summary>
+    /// Estimate of 32-bit registers a thread needs: the most that are live at once. ptxas has the last word.
+    /// </summary>
     public int Registers { get; }
 
-    /// <summary>Resident warps of a multiprocessor over its maximum, 0..1, from registers, shared memory and block size.</summary>
+    /// <summary>
+    /// Resident warps of a multiprocessor over its maximum, 0..1, from registers, shared memory and block size.
+    /// </summary>
     public double Occupancy { get; }
 
     /// <summary>Throws when the launch faulted.</summary>

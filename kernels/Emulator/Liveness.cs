@@ -40,7 +40,8 @@ internal static class Liveness
             int count = 0;
             foreach (PtxRegister r in entry.Registers)
             {
-                if ((set[r.Index / 64] >> (r.Index % 64) & 1) != 0) count += r.Type == PtxType.Pred ? 0 : Math.Max(r.Type.Size() / 4, 1);
+                if ((set[r.Index / 64] >> (r.Index % 64) & 1) != 0)
+                    count += r.Type == PtxType.Pred ? 0 : Math.Max(r.Type.Size() / 4, 1);
             }
             most = Math.Max(most, count);
         }

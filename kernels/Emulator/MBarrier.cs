@@ -20,7 +20,8 @@ internal sealed unsafe class MBarrier
         if (_cluster.Order is not { } order) return;
         Component = order.NextMBarrier();
         if (Component < 0)
-            throw warp.Fault(FaultKind.MbarrierMisuse, $"a cluster may initialise {HappensBefore.MaxMBarriers} mbarriers here");
+            throw warp.Fault(FaultKind.MbarrierMisuse,
+                $"a cluster may initialise {HappensBefore.MaxMBarriers} mbarriers here");
         Sequence = order.Base;
         _madeAt = order.Clock(warp.Global);
         _gathering = order.BorrowVector();
@@ -54,7 +55,8 @@ internal sealed unsafe class MBarrier
     public void CheckSeen(Warp warp, int lane)
     {
         if (_gathering == null || warp.Global == _maker || _cluster.Order!.Of(warp.Global)[_maker] >= _madeAt) return;
-        throw warp.Fault(FaultKind.SharedRace, $"the mbarrier at 0x{Address:X} was initialised by another warp with no barrier between", lane);
+        throw warp.Fault(FaultKind.SharedRace,
+            $"the mbarrier at 0x{Address:X} was initialised by another warp with no barrier between", lane);
     }
 
     public void Arrive(Warp warp, int count, bool release = true)
@@ -95,7 +97,8 @@ internal sealed unsafe class MBarrier
 
     public FaultSignal WrongBytes(Warp warp, Instruction at, string what) => new(new EmulatorFault(
         FaultKind.WrongExpectTx, $"mbarrier at 0x{Address:X}: {what}", _cluster.Launch.Kernel.Name,
-        _cluster.Launch.Kernel.Source.Module.FileName, at.Line, at.Source.FullName, warp.Block.GridIndex.ToDim3(), warp.Index, -1,
+        _cluster.Launch.Kernel.Source.Module.FileName, at.Line, at.Source.FullName, warp.Block.GridIndex.ToDim3(),
+            warp.Index, -1,
         LastExpectInstruction >= 0 ? _cluster.Launch.Kernel.Code[LastExpectInstruction].Line : 0));
 
     private void CompleteIfReady()

@@ -34,7 +34,8 @@ internal sealed unsafe class NamedBarrier(Block block, int id)
     public void Arrive(Warp warp, int threads, bool wait, int trueLanes)
     {
         if (threads % 32 != 0 || threads < 0 || threads > 1024)
-            throw warp.Fault(FaultKind.InvalidOperand, $"a barrier's thread count must be a multiple of 32 up to 1024, but got {threads}");
+            throw warp.Fault(FaultKind.InvalidOperand,
+                $"a barrier's thread count must be a multiple of 32 up to 1024, but got {threads}");
         int expected = threads == 0 ? block.Warps.Length : threads / 32;
         if (expected > block.Warps.Length)
             throw warp.Fault(FaultKind.MissingBarrier,

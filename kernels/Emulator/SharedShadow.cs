@@ -61,7 +61,9 @@ internal sealed unsafe class SharedShadow : IDisposable
         }
     }
 
-    /// <summary>A copy that will write here later: ordered like a write now, and seen only by who waits for it.</summary>
+    /// <summary>
+    /// A copy that will write here later: ordered like a write now, and seen only by who waits for it.
+    /// </summary>
     public void AsyncWrite(Warp warp, int lane, uint offset, int bytes, int component, uint sequence)
     {
         uint* seen = _order.Of(warp.Global);
@@ -84,7 +86,8 @@ internal sealed unsafe class SharedShadow : IDisposable
         for (uint g = offset >> _shift; g <= last; g++)
         {
             ulong write = _writes[g];
-            if (!Ordered(seen, warp.Global, lane, write)) throw Race(warp, lane, g, write, "asynchronous read", "write");
+            if (!Ordered(seen, warp.Global, lane, write))
+                throw Race(warp, lane, g, write, "asynchronous read", "write");
             if ((write >> 32) < _order.Base) throw Unwritten(warp, lane, g);
             int writer = Component(write);
             if (!_order.IsMBarrier(writer) && seen[_order.Width + writer] < (uint)(write >> 32))
@@ -104,7 +107,8 @@ internal sealed unsafe class SharedShadow : IDisposable
     private static int Component(ulong entry) => (int)(entry >> 20) & 0xFFF;
 
     private static ulong Entry(uint clock, int component, int lane, Warp warp) => ((ulong)clock << 32)
-        | ((ulong)(uint)component << 20) | ((ulong)(uint)Math.Max(lane, 0) << 15) | (uint)Math.Min(warp.Current.Index, InstructionMask);
+        | ((ulong)(uint)component << 20) | ((ulong)(uint)Math.Max(lane, 0) << 15)
+            | (uint)Math.Min(warp.Current.Index, InstructionMask);
 
     private uint Address(uint granule) => Block.SharedBase + (granule << _shift);
 
@@ -115,7 +119,8 @@ internal sealed unsafe class SharedShadow : IDisposable
         // Lanes of one instruction that store to one place: which of them is last is open, but that is no race.
         bool together = (write >> 20) == (Entry(seen[warp.Global], warp.Global, 0, warp) >> 20)
             && (int)(write & InstructionMask) == Math.Min(warp.Current.Index, InstructionMask);
-        if (!skipWrite && !together && !Ordered(seen, warp.Global, lane, write)) throw Race(warp, lane, g, write, "write", "write");
+        if (!skipWrite && !together && !Ordered(seen, warp.Global, lane, write))
+            throw Race(warp, lane, g, write, "write", "write");
         ulong* reads = _reads + (g * (nuint)_columns);
         for (int c = 0; c < _columns; c++)
         {
@@ -137,8 +142,11 @@ internal sealed unsafe class SharedShadow : IDisposable
 
     private FaultSignal Race(Warp warp, int lane, uint g, ulong entry, string access, string other)
     {
-        if (_order.IsMBarrier(Component(entry)) && _block.MBarriers.Values.FirstOrDefault(b => b.Component == Component(entry)) is { PendingBytes: < 0 } barrier)
-            return barrier.WrongBytes(warp, warp.Current, $"the phase completed {-barrier.PendingBytes} bytes before its copies: expect_tx was too small");
+        if (_order.IsMBarrier(Component(entry))
+            && _block.MBarriers.Values.FirstOrDefault(b =>
+            b.Component == Component(entry)) is { PendingBytes: < 0 } barrier)
+            return barrier.WrongBytes(warp, warp.Current,
+                $"the phase completed {-barrier.PendingBytes} bytes before its copies: expect_tx was too small");
         int component = Component(entry), owner = HappensBefore.WarpOf(component, _order.Warps);
         string how = component < _order.Warps
             ? $"a {other} by warp {owner % _block.Warps.Length} lane {(int)(entry >> 15) & 31} with no barrier between"

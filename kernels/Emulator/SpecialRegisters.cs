@@ -9,11 +9,13 @@ internal static unsafe class SpecialRegisters
     public const string DynamicShared64 = "%dynamic_shared64";
     public const string ParameterPrefix = "%param+";
 
-    private static readonly HashSet<string> Wide = new(StringComparer.Ordinal) { "%clock64", "%globaltimer", "%gridid" };
+    private static readonly HashSet<string> Wide = new(StringComparer.Ordinal) { "%clock64", "%globaltimer",
+        "%gridid" };
 
     private static readonly HashSet<string> Names = new(Wide, StringComparer.Ordinal)
     {
-        "%laneid", "%warpid", "%nwarpid", "%smid", "%nsmid", "%clock", "%clock_hi", "%globaltimer_lo", "%globaltimer_hi",
+        "%laneid", "%warpid", "%nwarpid", "%smid", "%nsmid", "%clock", "%clock_hi", "%globaltimer_lo",
+            "%globaltimer_hi",
         "%lanemask_eq", "%lanemask_lt", "%lanemask_le", "%lanemask_gt", "%lanemask_ge",
         "%dynamic_smem_size", "%total_smem_size", "%cluster_ctarank", "%cluster_nctarank",
         "%tid.x", "%tid.y", "%tid.z", "%ntid.x", "%ntid.y", "%ntid.z",
@@ -27,7 +29,8 @@ internal static unsafe class SpecialRegisters
 
     /// <summary>True for registers that change while a warp runs.</summary>
     public static bool IsTime(string name) =>
-        name.StartsWith("%clock", StringComparison.Ordinal) || name.StartsWith("%globaltimer", StringComparison.Ordinal);
+        name.StartsWith("%clock", StringComparison.Ordinal)
+            || name.StartsWith("%globaltimer", StringComparison.Ordinal);
 
     /// <summary>Row width in bytes; 0 for a predicate.</summary>
     public static int Width(string name) => name == "%is_explicit_cluster" ? 0 : Wide.Contains(name) ? 8 : 4;
@@ -41,8 +44,10 @@ internal static unsafe class SpecialRegisters
                 *(uint*)(warp.Regs + row) = warp.Cluster.Launch.ExplicitCluster ? uint.MaxValue : 0;
                 continue;
             }
-            bool wide = Wide.Contains(name) || name == DynamicShared64 || name.StartsWith(ParameterPrefix, StringComparison.Ordinal);
-            bool perLane = name.StartsWith("%tid", StringComparison.Ordinal) || name.StartsWith("%lane", StringComparison.Ordinal);
+            bool wide = Wide.Contains(name) || name == DynamicShared64
+                || name.StartsWith(ParameterPrefix, StringComparison.Ordinal);
+            bool perLane = name.StartsWith("%tid", StringComparison.Ordinal)
+                || name.StartsWith("%lane", StringComparison.Ordinal);
             ulong value = Value(warp, name, 0);
             for (int lane = 0; lane < 32; lane++)
             {
@@ -59,7 +64,8 @@ internal static unsafe class SpecialRegisters
         Launch launch = cluster.Launch;
         Block block = warp.Block;
         if (name.StartsWith(ParameterPrefix, StringComparison.Ordinal))
-            return launch.ParameterAddress + ulong.Parse(name.AsSpan(ParameterPrefix.Length), CultureInfo.InvariantCulture);
+            return launch.ParameterAddress + ulong.Parse(name.AsSpan(ParameterPrefix.Length),
+                CultureInfo.InvariantCulture);
         int dot = name.IndexOf('.', StringComparison.Ordinal);
         if (dot > 0)
         {
@@ -85,7 +91,8 @@ internal static unsafe class SpecialRegisters
             "%warpid" => (ulong)warp.Index,
             "%nwarpid" => (ulong)block.Warps.Length,
             "%nsmid" => 132,
-            "%smid" => (ulong)(((long)block.GridIndex.Z * launch.Grid.Y + block.GridIndex.Y) * launch.Grid.X + block.GridIndex.X) % 132,
+            "%smid" => (ulong)(
+                ((long)block.GridIndex.Z * launch.Grid.Y + block.GridIndex.Y) * launch.Grid.X + block.GridIndex.X) % 132,
             "%lanemask_eq" => bit,
             "%lanemask_lt" => bit - 1,
             "%lanemask_le" => bit | (bit - 1),

@@ -6,15 +6,16 @@ namespace CudaLora.Kernels.Emulator;
 
 /// <summary>
 /// Matrix products as tensor cores form them. Fast: fp32 fused multiply-adds in order of k. Exact: the published
-/// bit-level model (MMA-Sim): the products of one step and c are aligned to the largest exponent, cut at F fraction bits,
-/// summed exactly, and the sum cut to fp32. F is 24 and a step 8 (tf32: 4) products before sm_90; from sm_90 on F is 25
-/// and a step is the whole k.
+/// bit-level model (MMA-Sim): the products of one step and c are aligned to the largest exponent, cut at F fraction
+/// bits, summed exactly, and the sum cut to fp32. F is 24 and a step 8 (tf32: 4) products before sm_90; from sm_90 on
+/// F is 25 and a step is the whole k.
 /// </summary>
 internal static unsafe class TensorCore
 {
     /// <summary>acc (16, columns) += a (16, k) b (k, columns); columns is a multiple of 8.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Multiply(float* acc, float* a, float* b, int k, int columns, PtxType type, bool exact, int target)
+    public static void Multiply(float* acc, float* a, float* b, int k, int columns, PtxType type, bool exact,
+        int target)
     {
         if (exact)
         {
@@ -26,7 +27,8 @@ internal static unsafe class TensorCore
                 {
                     float* c = acc + (row * columns) + n;
                     for (int at = 0; at < k; at += step)
-                        *c = Step(*c, a + (row * k) + at, b + (at * columns) + n, columns, Math.Min(step, k - at), type, hopper ? 25 : 24);
+                        *c = Step(*c, a + (row * k) + at, b + (at * columns) + n, columns, Math.Min(step, k - at), type,
+                            hopper ? 25 : 24);
                 }
             }
             return;
@@ -69,7 +71,8 @@ internal static unsafe class TensorCore
             finite = false;
             special += (double)x * y;
         }
-        if (!finite) return double.IsNaN(special) ? BitConverter.UInt32BitsToSingle(Floats.CanonicalNaN) : (float)special;
+        if (!finite)
+            return double.IsNaN(special) ? BitConverter.UInt32BitsToSingle(Floats.CanonicalNaN) : (float)special;
 
         int* exponents = stackalloc int[count + 1];
         long* significands = stackalloc long[count + 1];

@@ -4,7 +4,9 @@ namespace CudaLora.Kernels.Emulator;
 
 internal sealed unsafe partial class Warp
 {
-    /// <summary>A barrier completed that this warp waits at: writes the result of bar.red, if that is what it ran.</summary>
+    /// <summary>
+    /// A barrier completed that this warp waits at: writes the result of bar.red, if that is what it ran.
+    /// </summary>
     public void TakeBarrierResult(int trueThreads, int threads)
     {
         Instruction i = Current;

@@ -8,7 +8,9 @@ internal sealed unsafe partial class Warp
     /// <summary>Watches one warp, null for all others.</summary>
     public Trace? TraceHook { get; private set; }
 
-    /// <summary>Runs up to <paramref name="quantum"/> instructions or until the warp waits or ends; returns how many.</summary>
+    /// <summary>
+    /// Runs up to <paramref name="quantum"/> instructions or until the warp waits or ends; returns how many.
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public int Run(int quantum)
     {

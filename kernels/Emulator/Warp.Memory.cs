@@ -94,7 +94,8 @@ internal sealed unsafe partial class Warp
     }
 
     /// <summary>Shadow of global memory that <see cref="GlobalPointer"/> just found; 0 when there is none.</summary>
-    public nint WrittenPointer(ulong address) => _recent!.Written == null ? 0 : (nint)(_recent.Written + (address - _recent.Address));
+    public nint WrittenPointer(ulong address) => _recent!.Written == null ? 0
+        : (nint)(_recent.Written + (address - _recent.Address));
 
     /// <summary>Counts a read whose addresses are in <see cref="Addresses"/>.</summary>
     public void CountGlobalRead(uint lanes, int bytes)
@@ -103,7 +104,9 @@ internal sealed unsafe partial class Warp
         CurrentCounters.GlobalSectors += AccessCounting.Sectors(Addresses, lanes, bytes);
     }
 
-    /// <summary>Resolves the shared destinations of a cp.async: written later, seen by who waits for the group.</summary>
+    /// <summary>
+    /// Resolves the shared destinations of a cp.async: written later, seen by who waits for the group.
+    /// </summary>
     public void ResolveAsyncWrite(Instruction i, int bytes)
     {
         for (uint m = Exec; m != 0; m &= m - 1)
@@ -170,8 +173,10 @@ internal sealed unsafe partial class Warp
                 throw OutOfBounds("shared", address, bytes, lane, null, block);
             Pointers[lane] = block.Shared + offset;
             if (!checks) continue;
-            if (address >= block.MBarrierLow && address <= block.MBarrierHigh && block.MBarriers.ContainsKey((uint)address & ~7u))
-                throw Fault(FaultKind.MbarrierMisuse, $"an mbarrier lives at 0x{address & ~7u:X}; ordinary accesses may not touch it", lane);
+            if (address >= block.MBarrierLow && address <= block.MBarrierHigh
+                && block.MBarriers.ContainsKey((uint)address & ~7u))
+                throw Fault(FaultKind.MbarrierMisuse,
+                    $"an mbarrier lives at 0x{address & ~7u:X}; ordinary accesses may not touch it", lane);
             if (access == Access.Read) block.Shadow!.Read(this, lane, (uint)offset, bytes);
             else block.Shadow!.Write(this, lane, (uint)offset, bytes, access == Access.Atomic);
         }
@@ -180,17 +185,21 @@ internal sealed unsafe partial class Warp
         c.BankConflicts += AccessCounting.ExtraWavefronts(Addresses, lanes, bytes);
     }
 
-    /// <summary>The block of the cluster that an address of the cluster window names; leaves the address inside it.</summary>
+    /// <summary>
+    /// The block of the cluster that an address of the cluster window names; leaves the address inside it.
+    /// </summary>
     public Block Owner(ref ulong address, int lane)
     {
         ulong rank = address >> 24;
         if (rank == 0) return Block;
         if (rank > (ulong)Cluster.Blocks.Length)
-            throw Fault(FaultKind.OutOfBounds, $"the cluster has {Cluster.Blocks.Length} blocks, but shared address 0x{address:X} names block {rank - 1}", lane);
+            throw Fault(FaultKind.OutOfBounds,
+                $"the cluster has {Cluster.Blocks.Length} blocks, but shared address 0x{address:X} names block {rank - 1}", lane);
         Block owner = Cluster.Blocks[rank - 1];
         address &= 0xFFFFFF;
         if (owner != Block && Array.TrueForAll(owner.Warps, w => w.State == WarpState.Done))
-            throw Fault(FaultKind.EarlyExit, $"block {owner.Rank} of the cluster must still run while its shared memory is used", lane);
+            throw Fault(FaultKind.EarlyExit,
+                $"block {owner.Rank} of the cluster must still run while its shared memory is used", lane);
         return owner;
     }
 
@@ -202,7 +211,8 @@ internal sealed unsafe partial class Warp
             int lane = BitOperations.TrailingZeroCount(m);
             ulong address = Addresses[lane];
             if ((address & (ulong)(bytes - 1)) != 0) throw Misaligned("local", address, bytes, lane);
-            if (address > (ulong)size || address + (ulong)bytes > (ulong)size) throw OutOfBounds("local", address, bytes, lane, null);
+            if (address > (ulong)size || address + (ulong)bytes > (ulong)size)
+                throw OutOfBounds("local", address, bytes, lane, null);
             long at = ((long)lane * size) + (long)address;
             Pointers[lane] = Local + at;
             if (LocalWritten == null) continue;
@@ -215,9 +225,12 @@ internal sealed unsafe partial class Warp
         Fault(FaultKind.UninitialisedRead, $"{space} memory at 0x{address:X} must be written before it is read", lane);
 
     public FaultSignal Misaligned(string space, ulong address, int bytes, int lane) =>
-        Fault(FaultKind.Misaligned, $"a {bytes}-byte {space} access needs an address that is a multiple of {bytes}, but got 0x{address:X}", lane);
+        Fault(FaultKind.Misaligned,
+            $"a {bytes}-byte {space} access needs an address that is a multiple of {bytes}, but got 0x{address:X}",
+            lane);
 
-    public FaultSignal OutOfBounds(string space, ulong address, int bytes, int lane, Allocation? near, Block? block = null)
+    public FaultSignal OutOfBounds(string space, ulong address, int bytes, int lane, Allocation? near,
+        Block? block = null)
     {
         string where = block is not null
             ? $"shared memory is 0x{Block.SharedBase:X}..0x{Block.SharedBase + (uint)block.SharedBytes:X}"

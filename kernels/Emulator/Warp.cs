@@ -148,7 +148,8 @@ internal sealed unsafe partial class Warp : IDisposable
         {
             int lane = BitOperations.TrailingZeroCount(m);
             if (values[lane] != value)
-                throw Fault(FaultKind.InvalidOperand, $"{what} must be the same in all lanes, but got {value} and {values[lane]}", lane);
+                throw Fault(FaultKind.InvalidOperand,
+                    $"{what} must be the same in all lanes, but got {value} and {values[lane]}", lane);
         }
         return value;
     }
@@ -162,7 +163,8 @@ internal sealed unsafe partial class Warp : IDisposable
         {
             int lane = BitOperations.TrailingZeroCount(m);
             if (values[lane] != value)
-                throw Fault(FaultKind.InvalidOperand, $"{what} must be the same in all lanes, but got 0x{value:X} and 0x{values[lane]:X}", lane);
+                throw Fault(FaultKind.InvalidOperand,
+                    $"{what} must be the same in all lanes, but got 0x{value:X} and 0x{values[lane]:X}", lane);
         }
         return value;
     }

@@ -22,8 +22,8 @@ internal readonly record struct MatrixDescriptor(ulong Bits)
     public int Mode => (int)(Bits >> 62) switch { 0 => 0, 1 => 3, 2 => 2, _ => 1 };
 
     /// <summary>
-    /// Address of the 16-byte unit that holds element (<paramref name="row"/>, <paramref name="k"/>) of the operand, where
-    /// row runs over M or N, and the byte inside it. <paramref name="size"/> is bytes per element.
+    /// Address of the 16-byte unit that holds element (<paramref name="row"/>, <paramref name="k"/>) of the operand,
+    /// where row runs over M or N, and the byte inside it. <paramref name="size"/> is bytes per element.
     /// </summary>
     public uint Address(int row, int k, int size, bool rowMajorInMn)
     {
@@ -32,15 +32,18 @@ internal readonly record struct MatrixDescriptor(ulong Bits)
         {
             uint byteInRow = (uint)(k * size);
             address = Mode == 0
-                ? Start + ((uint)(row >> 3) * Stride) + ((uint)(row & 7) * 16) + (byteInRow / 16 * Leading) + (byteInRow & 15)
+                ? Start + ((uint)(row >> 3) * Stride) + ((uint)(row & 7) * 16) + (byteInRow / 16 * Leading) + (
+                    byteInRow & 15)
                 : Start + ((uint)(row >> 3) * Stride) + ((uint)(row & 7) * span) + byteInRow;
         }
         else
         {
             uint byteInRow = (uint)(row * size);
             address = Mode == 0
-                ? Start + (byteInRow / 16 * Stride) + ((uint)(k & 7) * 16) + ((uint)(k >> 3) * Leading) + (byteInRow & 15)
-                : Start + (byteInRow / span * Leading) + (byteInRow % span) + ((uint)(k & 7) * span) + ((uint)(k >> 3) * Stride);
+                ? Start + (byteInRow / 16 * Stride) + ((uint)(k & 7) * 16) + ((uint)(k >> 3) * Leading) + (
+                    byteInRow & 15)
+                : Start + (byteInRow / span * Leading) + (byteInRow % span) + ((uint)(k & 7) * span) + (
+                    (uint)(k >> 3) * Stride);
         }
         return Swizzle.Apply(address, Mode);
     }
@@ -70,7 +73,8 @@ internal sealed record WgmmaOperands(MatrixDescriptor DescriptorA, MatrixDescrip
         try
         {
             if (form.RegisterA) Instructions.GatherA(warp, i.Rows2, a, k, 8 * form.Size, form.A);
-            else Read(warp.Block, DescriptorA, (warp.Index & 3) * 16, 16, k, form.A, form.Size, form.TransposeA, a, k, 1);
+            else Read(warp.Block, DescriptorA, (warp.Index & 3) * 16, 16, k, form.A, form.Size, form.TransposeA, a, k,
+                1);
             Read(warp.Block, DescriptorB, 0, n, k, form.B, form.Size, form.TransposeB, b, 1, n);
             if (form.ScaleA * form.ScaleB < 0)
             {
@@ -84,7 +88,8 @@ internal sealed record WgmmaOperands(MatrixDescriptor DescriptorA, MatrixDescrip
             else
             {
                 Launch launch = warp.Cluster.Launch;
-                TensorCore.Multiply(acc, a, b, k, n, form.A, launch.Options.ExactTensorCores, launch.Kernel.Source.Module.TargetNumber);
+                TensorCore.Multiply(acc, a, b, k, n, form.A, launch.Options.ExactTensorCores,
+                    launch.Kernel.Source.Module.TargetNumber);
             }
             Accumulators(warp, i, form, acc, store: true);
         }
@@ -98,7 +103,9 @@ internal sealed record WgmmaOperands(MatrixDescriptor DescriptorA, MatrixDescrip
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Mark(Warp warp, MatrixDescriptor d, int firstRow, int rows, int k, int size, bool mn)
     {
-        if (d.BaseOffset != 0) throw warp.Fault(FaultKind.InvalidOperand, $"a descriptor's base offset other than 0 is not supported, but got {d.BaseOffset}");
+        if (d.BaseOffset != 0)
+            throw warp.Fault(FaultKind.InvalidOperand,
+            $"a descriptor's base offset other than 0 is not supported, but got {d.BaseOffset}");
         uint? component = warp.Cluster.Order is { } order ? (uint)order.WgmmaGroups(warp.Global) : null;
         int perUnit = 16 / size, outer = mn ? k : rows, inner = mn ? rows : k;
         for (int o = 0; o < outer; o++)
@@ -109,13 +116,15 @@ internal sealed record WgmmaOperands(MatrixDescriptor DescriptorA, MatrixDescrip
                 uint offset = address - Block.SharedBase;
                 if (address < Block.SharedBase || offset + 16 > (uint)warp.Block.SharedBytes)
                     throw warp.OutOfBounds("shared", address, 16, -1, null, warp.Block);
-                if (component is { } c) warp.Block.Shadow!.AsyncRead(warp, 0, offset, 16, (int)c, warp.Wgmma!.OpenGroup);
+                if (component is { } c)
+                    warp.Block.Shadow!.AsyncRead(warp, 0, offset, 16, (int)c, warp.Wgmma!.OpenGroup);
             }
         }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static unsafe void Read(Block block, MatrixDescriptor d, int firstRow, int rows, int k, PtxType type, int size, bool mn,
+    private static unsafe void Read(Block block, MatrixDescriptor d, int firstRow, int rows, int k, PtxType type,
+        int size, bool mn,
         float* to, int rowStep, int kStep)
     {
         int perUnit = 16 / size, outer = mn ? k : rows, inner = mn ? rows : k;
@@ -128,7 +137,8 @@ internal sealed record WgmmaOperands(MatrixDescriptor DescriptorA, MatrixDescrip
                 uint* unit = (uint*)(block.Shared + (d.Address(firstRow + row, depth, size, mn) - Block.SharedBase));
                 float* target = to + (row * rowStep) + (depth * kStep);
                 int step = mn ? rowStep : kStep;
-                for (int e = 0; e < perUnit; e++) target[e * step] = TensorCore.Element(unit[e / perWord], e % perWord, type);
+                for (int e = 0; e < perUnit; e++)
+                    target[e * step] = TensorCore.Element(unit[e / perWord], e % perWord, type);
             }
         }
     }
@@ -147,9 +157,11 @@ internal sealed record WgmmaOperands(MatrixDescriptor DescriptorA, MatrixDescrip
                 int first = form.HalfD ? 2 * r : r, count = form.HalfD ? 2 : 1;
                 for (int e = 0; e < count; e++)
                 {
-                    int index = first + e, row = g + ((index >> 1 & 1) * 8), column = (index >> 2) * 8 + (2 * t) + (index & 1);
+                    int index = first + e, row = g + ((index >> 1 & 1) * 8),
+                        column = (index >> 2) * 8 + (2 * t) + (index & 1);
                     float* at = acc + (row * n) + column;
-                    if (!store) *at = !Accumulate ? 0 : form.HalfD ? Floats.F16(*word >> (16 * e) & 0xFFFF) : Floats.F32(*word);
+                    if (!store) *at = !Accumulate ? 0 : form.HalfD ? Floats.F16(*word >> (16 * e) & 0xFFFF)
+                        : Floats.F32(*word);
                     else if (form.HalfD) *word = (*word & ~(0xFFFFu << (16 * e))) | (Floats.ToF16(*at) << (16 * e));
                     else *word = form.Integer ? BitConverter.SingleToUInt32Bits(*at) : Floats.Bits(*at);
                 }
@@ -171,5 +183,6 @@ internal sealed record WgmmaOperands(MatrixDescriptor DescriptorA, MatrixDescrip
 }
 
 /// <summary>Shape and types of a wgmma.</summary>
-internal sealed record WgmmaForm(int N, int K, PtxType A, PtxType B, int Size, bool HalfD, bool Integer, bool RegisterA, int ScaleA, int ScaleB,
+internal sealed record WgmmaForm(int N, int K, PtxType A, PtxType B, int Size, bool HalfD, bool Integer, bool RegisterA,
+    int ScaleA, int ScaleB,
     bool TransposeA, bool TransposeB);

@@ -34,7 +34,8 @@ internal sealed class Lexer(string text, string file)
 
     private char Peek(int ahead = 0) => _at + ahead < text.Length ? text[_at + ahead] : '\0';
 
-    private PtxException Error(string problem, string offending) => new(file, _line, _at - _lineStart + 1, problem, offending);
+    private PtxException Error(string problem, string offending) =>
+        new(file, _line, _at - _lineStart + 1, problem, offending);
 
     private Token Next()
     {
@@ -123,7 +124,8 @@ internal sealed class Lexer(string text, string file)
         if (numberBase is 16 or 2) _at += 2;
         int digits = _at;
         while (numberBase == 16 ? char.IsAsciiHexDigit(Peek()) : char.IsAsciiDigit(Peek())) _at++;
-        bool isFloat = numberBase != 16 && ((Peek() == '.' && char.IsAsciiDigit(Peek(1))) || Peek() is 'e' or 'E' or '.');
+        bool isFloat = numberBase != 16
+            && ((Peek() == '.' && char.IsAsciiDigit(Peek(1))) || Peek() is 'e' or 'E' or '.');
         if (isFloat)
         {
             if (Peek() == '.') _at++;

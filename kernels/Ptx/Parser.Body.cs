@@ -201,7 +201,8 @@ internal sealed partial class Parser
                 };
             }
             if (text[0] == '%') return new PtxOperand(OperandKind.Special, text, token.Line, token.Column);
-            PtxVariable? variable = Find(text, _scopes) as PtxVariable ?? parser._moduleVariables.GetValueOrDefault(text);
+            PtxVariable? variable = Find(text,
+                _scopes) as PtxVariable ?? parser._moduleVariables.GetValueOrDefault(text);
             PtxParameter? parameter = entry.ParameterList.Find(p => p.Name == text);
             if (variable is not null || parameter is not null)
             {

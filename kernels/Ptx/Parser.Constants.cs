@@ -13,7 +13,8 @@ internal sealed partial class Parser
             Token literal = Take();
             bool single = literal.Kind == TokenKind.Float32;
             ulong sign = negative ? (single ? 1ul << 31 : 1ul << 63) : 0;
-            return new PtxOperand(single ? OperandKind.Float32 : OperandKind.Float64, literal.Text, token.Line, token.Column)
+            return new PtxOperand(single ? OperandKind.Float32 : OperandKind.Float64, literal.Text, token.Line,
+                token.Column)
             {
                 Bits = literal.Bits ^ sign,
             };

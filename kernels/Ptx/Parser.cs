@@ -90,7 +90,8 @@ internal sealed partial class Parser
             case ".extern" or ".global" or ".const" or ".shared":
                 foreach (PtxVariable variable in VariableDeclaration())
                 {
-                    if (!_moduleVariables.TryAdd(variable.Name, variable)) throw Error("the name is declared twice", token);
+                    if (!_moduleVariables.TryAdd(variable.Name, variable))
+                        throw Error("the name is declared twice", token);
                     _module.VariableList.Add(variable);
                 }
                 return;
@@ -166,7 +167,8 @@ internal sealed partial class Parser
             byte[]? initial = null;
             if (TryTake("="))
             {
-                if (space is not (PtxSpace.Global or PtxSpace.Const)) throw Error("only .global and .const have initial values", name);
+                if (space is not (PtxSpace.Global or PtxSpace.Const))
+                    throw Error("only .global and .const have initial values", name);
                 initial = Initializer(type, ref elements, unsized);
                 unsized = false;
             }
@@ -194,8 +196,10 @@ internal sealed partial class Parser
         {
             PtxOperand value = ConstantOperand();
             ulong bits = value.Kind == OperandKind.Integer ? value.Bits : FloatBits(value, type);
-            if (value.Kind == OperandKind.Integer && type == PtxType.F32) bits = BitConverter.SingleToUInt32Bits((long)bits);
-            if (value.Kind == OperandKind.Integer && type == PtxType.F64) bits = BitConverter.DoubleToUInt64Bits((long)bits);
+            if (value.Kind == OperandKind.Integer && type == PtxType.F32)
+                bits = BitConverter.SingleToUInt32Bits((long)bits);
+            if (value.Kind == OperandKind.Integer && type == PtxType.F64)
+                bits = BitConverter.DoubleToUInt64Bits((long)bits);
             for (int i = 0; i < type.Size(); i++) values.Add((byte)(bits >> (8 * i)));
         }
         void Level()

@@ -1,6 +1,8 @@
 namespace CudaLora.Kernels.Ptx;
 
-/// <summary>A PTX text that does not parse, or that uses something outside the supported subset. The message is one line.</summary>
+/// <summary>
+/// A PTX text that does not parse, or that uses something outside the supported subset. The message is one line.
+/// </summary>
 public sealed class PtxException : Exception
 {
     /// <summary>Builds the one-line message <c>file(line,column): problem: 'text'</c>.</summary>

@@ -45,10 +45,12 @@ public class ArithmeticTests
         new("shl.b64 d, a, b;", "b64 b64 u32", [1, 63, 1ul << 63], [1, 64, 0]),
         new("shr.s64 d, a, b;", "s64 s64 u32", [1ul << 63, 99, ulong.MaxValue]),
         new("shf.l.wrap.b32 d, a, b, c;", "b32 b32 b32 u32", [0x80000000, 1, 33, 3]),
-        new("shf.r.clamp.b32 d, a, b, c;", "b32 b32 b32 u32", [0x12345678, 0xABCD, 16, 0xABCD1234], [1, 0xABCD, 40, 0xABCD]),
+        new("shf.r.clamp.b32 d, a, b, c;", "b32 b32 b32 u32", [0x12345678, 0xABCD, 16, 0xABCD1234],
+            [1, 0xABCD, 40, 0xABCD]),
         new("lop3.b32 d, a, b, c, 0x96;", "b32 b32 b32 b32", [0xFF, 0x0F, 0x33, 0xFF ^ 0x0F ^ 0x33]),
         new("lop3.b32 d, a, b, c, 0xCA;", "b32 b32 b32 b32", [0xF0, 0xAA, 0x55, 0xA5]),
-        new("prmt.b32 d, a, b, c;", "b32 b32 b32 b32", [0x33221100, 0x77665544, 0x7531, 0x77553311], [0x80, 0, 0x0008, 0x808080FF]),
+        new("prmt.b32 d, a, b, c;", "b32 b32 b32 b32", [0x33221100, 0x77665544, 0x7531, 0x77553311],
+            [0x80, 0, 0x0008, 0x808080FF]),
         new("popc.b64 d, a;", "u32 b64", [0xFF00FF, 16]),
         new("clz.b32 d, a;", "u32 b32", [1, 31], [0, 32]),
         new("brev.b32 d, a;", "b32 b32", [1, 0x80000000], [0xF0, 0x0F000000]),
@@ -83,7 +85,8 @@ public class ArithmeticTests
         new("div.rn.f32 d, a, b;", "f32 f32 f32", [One, 0x40400000, 0x3EAAAAAB]),
         new("sqrt.rn.f32 d, a;", "f32 f32", [0x40800000, Two], [Two, 0x3FB504F3]),
         new("rcp.rn.f32 d, a;", "f32 f32", [0x40400000, 0x3EAAAAAB]),
-        new("fma.rn.f64 d, a, b, c;", "f64 f64 f64 f64", [0x3FF0000000000001, 0x3FF0000000000001, 0xBFF0000000000002, 0x3970000000000000]),
+        new("fma.rn.f64 d, a, b, c;", "f64 f64 f64 f64",
+            [0x3FF0000000000001, 0x3FF0000000000001, 0xBFF0000000000002, 0x3970000000000000]),
         new("copysign.f32 d, a, b;", "f32 f32 f32", [0x80000000, One, 0xBF800000]),
         // f16: 1 + 2^-11 is a tie and goes to even; fma keeps the exact product.
         new("add.f16 d, a, b;", "b16 b16 b16", [0x3C00, 0x1000, 0x3C00], [0x3C01, 0x1000, 0x3C02]),
@@ -114,15 +117,18 @@ public class ArithmeticTests
         new("cvt.rpi.u32.f32 d, a;", "u32 f32", [0x3FC00000, 2], [0xBF800000, 0]),
         new("cvt.rni.f32.f32 d, a;", "f32 f32", [0x40200000, Two]),
         new("cvt.sat.f32.f32 d, a;", "f32 f32", [Two, One], [0x7FC00000, 0]),
-        new("cvt.rn.f16.f32 d, a;", "b16 f32", [0x3F801000, 0x3C00], [0x3F803000, 0x3C02], [0x477FF000, 0x7C00], [0x33000000, 0]),
+        new("cvt.rn.f16.f32 d, a;", "b16 f32", [0x3F801000, 0x3C00], [0x3F803000, 0x3C02], [0x477FF000, 0x7C00],
+            [0x33000000, 0]),
         new("cvt.rz.f16.f32 d, a;", "b16 f32", [0x3F803000, 0x3C01], [0x477FF000, 0x7BFF]),
         new("cvt.f32.f16 d, a;", "f32 b16", [0x3C00, One], [0x0001, 0x33800000], [0x7C00, Inf]),
-        new("cvt.rn.bf16.f32 d, a;", "b16 f32", [0x3F808000, 0x3F80], [0x3F818000, 0x3F82], [0x7F7FFFFF, 0x7F80], [0x7F800001, 0x7FFF]),
+        new("cvt.rn.bf16.f32 d, a;", "b16 f32", [0x3F808000, 0x3F80], [0x3F818000, 0x3F82], [0x7F7FFFFF, 0x7F80],
+            [0x7F800001, 0x7FFF]),
         new("cvt.rz.bf16.f32 d, a;", "b16 f32", [0x3F81FFFF, 0x3F81], [0xBF81FFFF, 0xBF81]),
         new("cvt.rn.bf16x2.f32 d, a, b;", "b32 f32 f32", [One, Two, 0x3F804000]),
         new("cvt.rn.relu.bf16x2.f32 d, a, b;", "b32 f32 f32", [0xBF800000, Two, 0x00004000]),
         new("cvt.rn.f16x2.f32 d, a, b;", "b32 f32 f32", [One, Two, 0x3C004000]),
-        new("cvt.rna.tf32.f32 d, a;", "b32 f32", [0x3F801000, 0x3F802000], [0x3F800FFF, 0x3F800000], [0xBF801000, 0xBF802000]),
+        new("cvt.rna.tf32.f32 d, a;", "b32 f32", [0x3F801000, 0x3F802000], [0x3F800FFF, 0x3F800000],
+            [0xBF801000, 0xBF802000]),
         new("cvt.rn.f32.f64 d, a;", "f32 f64", [0x3FF0000010000000, One], [0x3FF0000030000000, One + 2]),
         new("cvt.f64.f32 d, a;", "f64 f32", [One, 0x3FF0000000000000]),
     ];
@@ -146,9 +152,11 @@ public class ArithmeticTests
     public void ConvertsToTheLiteralResult(int number) => Conversions[number].Verify();
 
     [Fact]
-    public void Bf16ToF32NeedsSm90() => new InstructionCase("cvt.f32.bf16 d, a;", "f32 b16", [0x3F80, One]).Verify("sm_90");
+    public void Bf16ToF32NeedsSm90() =>
+        new InstructionCase("cvt.f32.bf16 d, a;", "f32 b16", [0x3F80, One]).Verify("sm_90");
 
-    // ISA: ex2 and lg2 within 2 ulp or 2^-22, rsqrt and rcp within 1 ulp or 2^-22.9, sin and cos absolute 2^-20.5, tanh 2^-11.
+    // ISA: ex2 and lg2 within 2 ulp or 2^-22, rsqrt and rcp within 1 ulp or 2^-22.9, sin and cos absolute 2^-20.5,
+    // tanh 2^-11.
     [Theory]
     [InlineData("ex2.approx.ftz.f32 d, a;", 1.5f, 2.828427f, 3e-7)]
     [InlineData("ex2.approx.f32 d, a;", -10f, 0.0009765625f, 3e-7)]
@@ -191,9 +199,11 @@ public class ArithmeticTests
     [InlineData("ne.b32", 1, 1, false)]
     public void ComparesIntegersAndCombines(string comparison, ulong a, ulong b, bool want)
     {
-        new InstructionCase($"setp.{comparison} q, a, b; selp.b32 d, 1, 0, q;", "b32 b32 b32", [a, b, want ? 1ul : 0]).Verify();
+        new InstructionCase($"setp.{comparison} q, a, b; selp.b32 d, 1, 0, q;", "b32 b32 b32",
+            [a, b, want ? 1ul : 0]).Verify();
         string both = comparison.Replace(".", ".and.", StringComparison.Ordinal);
         new InstructionCase($"setp.{both} q|p, a, b, !p; selp.b32 d, 1, 0, q;", "b32 b32 b32", [a, b, 0]).Verify();
-        new InstructionCase($"setp.{both} q|p, a, b, p; selp.b32 d, 1, 0, p;", "b32 b32 b32", [a, b, want ? 0 : 1ul]).Verify();
+        new InstructionCase($"setp.{both} q|p, a, b, p; selp.b32 d, 1, 0, p;", "b32 b32 b32",
+            [a, b, want ? 0 : 1ul]).Verify();
     }
 }

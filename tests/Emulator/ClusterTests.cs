@@ -49,8 +49,10 @@ public class ClusterTests
     }
 
     [Theory]
-    [InlineData(FaultKind.UninitialisedRead, "barrier.cluster.arrive.release.aligned;\n    barrier.cluster.wait.acquire.aligned;", "bar.sync 0;")]
-    [InlineData(FaultKind.SharedRace, "barrier.cluster.arrive.release.aligned;\n", "barrier.cluster.arrive.relaxed.aligned;\n")]
+    [InlineData(FaultKind.UninitialisedRead,
+        "barrier.cluster.arrive.release.aligned;\n    barrier.cluster.wait.acquire.aligned;", "bar.sync 0;")]
+    [InlineData(FaultKind.SharedRace, "barrier.cluster.arrive.release.aligned;\n",
+        "barrier.cluster.arrive.relaxed.aligned;\n")]
     [InlineData(FaultKind.InvalidOperand, "xor.b32 %r4, %r0, 1;", "add.u32 %r4, %r0, 2;")]
     public void ABrokenRuleIsFlagged(FaultKind kind, string rule, string instead)
     {
@@ -58,11 +60,14 @@ public class ClusterTests
         Assert.Contains(rule, body, StringComparison.Ordinal);
         body = body.Replace(rule, instead, StringComparison.Ordinal);
         var kinds = new List<string>();
-        for (ulong seed = 1; seed <= 20; seed++) kinds.Add($"{Program(body).Run(new EmulatorOptions { Seed = seed }).Report.Fault}");
+        for (ulong seed = 1; seed <= 20; seed++)
+            kinds.Add($"{Program(body).Run(new EmulatorOptions { Seed = seed }).Report.Fault}");
         Assert.Contains(kinds, k => k.Contains($"{kind}", StringComparison.Ordinal));
     }
 
-    /// <summary>Block 0 multicasts a row to both blocks; each expects the bytes on its own mbarrier; consumers arrive remotely.</summary>
+    /// <summary>
+    /// Block 0 multicasts a row to both blocks; each expects the bytes on its own mbarrier; consumers arrive remotely.
+    /// </summary>
     [Fact]
     public void MulticastFillsEveryBlockAndRemoteArrivalsFreeTheStage()
     {
@@ -141,7 +146,8 @@ public class ClusterTests
             ulong input = emulator.Allocate(512), output = emulator.Allocate(4 * 32 * 4);
             emulator.Write(input, MemoryMarshal.AsBytes<int>(Enumerable.Range(0, 128).ToArray()));
             var spec = new TensorMapSpec(TensorMapType.Int32, input, TensorMapSwizzle.None, TensorMapPromotion.None);
-            Assert.Equal(CudaResult.Success, EmulatedTensorMap.Encode(out TensorMap map, spec, [32, 4], [128], [32, 1], [1, 1]));
+            Assert.Equal(CudaResult.Success,
+                EmulatedTensorMap.Encode(out TensorMap map, spec, [32, 4], [128], [32, 1], [1, 1]));
             byte[] parameters = new byte[136];
             MemoryMarshal.Write(parameters, map);
             BitConverter.TryWriteBytes(parameters.AsSpan(128), output);

@@ -140,7 +140,8 @@ public class DivergenceTests
         PtxResult result = PtxText.Threads("LOOP: bra LOOP;").Run(new EmulatorOptions { InstructionBudget = 1 << 20 });
         EmulatorFault fault = result.Faulted(FaultKind.InstructionBudget);
         Assert.Equal("bra", fault.Instruction);
-        Assert.Contains("LOOP", PtxText.Kernel("LOOP: bra LOOP;").Split('\n')[fault.Line - 1], StringComparison.Ordinal);
+        Assert.Contains("LOOP", PtxText.Kernel("LOOP: bra LOOP;").Split('\n')[fault.Line - 1],
+            StringComparison.Ordinal);
     }
 
     [Fact]

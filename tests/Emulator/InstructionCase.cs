@@ -15,9 +15,11 @@ internal sealed record InstructionCase(string Instruction, string Types, params 
         string[] types = Types.Split(' ');
         string[] names = ["d", "a", "b", "c"];
         var text = new StringBuilder();
-        text.Append(CultureInfo.InvariantCulture, $".version 8.0\n.target {target}\n.address_size 64\n.visible .entry k(");
+        text.Append(CultureInfo.InvariantCulture,
+            $".version 8.0\n.target {target}\n.address_size 64\n.visible .entry k(");
         for (int i = 0; i < types.Length; i++) text.Append(i == 0 ? "" : ", ").Append(".param .u64 p").Append(names[i]);
-        text.Append(") {\n.reg .pred p, q;\n.reg .b32 t;\n.reg .b64 at, off;\nmov.u32 t, %tid.x;\nsetp.ne.u32 p, t, 9999;\n");
+        text.Append(
+            ") {\n.reg .pred p, q;\n.reg .b32 t;\n.reg .b64 at, off;\nmov.u32 t, %tid.x;\nsetp.ne.u32 p, t, 9999;\n");
         for (int i = 0; i < types.Length; i++)
         {
             string type = types[i];

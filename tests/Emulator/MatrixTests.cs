@@ -32,7 +32,8 @@ public class MatrixTests
     {
         string load = Load(matrices, trans ? ".trans" : "");
         int last = matrices - 1;
-        int[] found = PtxText.Threads(load + $"\nst.global.u32 [outAt], %r{10 + last};", 32, ".shared .align 16 .b8 tile[512];")
+        int[] found = PtxText.Threads(load + $"\nst.global.u32 [outAt], %r{10 + last};", 32,
+            ".shared .align 16 .b8 tile[512];")
             .RunAll().Read<int>(1);
         for (int l = 0; l < 32; l++)
         {
@@ -85,14 +86,18 @@ public class MatrixTests
         int aRegisters = 2 * k * bits / 128, bRegisters = k * bits / 128, sums = halfSum ? 2 : 4;
         string dot = halfSum ? "b32" : integer ? "s32" : "f32";
         var body = new StringBuilder();
-        body.Append(CultureInfo.InvariantCulture, $".reg .{dot} c<4>; mul.wide.u32 offset, tid, {4 * (aRegisters + bRegisters)}; add.u64 inAt, %rd0, offset;\n");
-        for (int r = 0; r < aRegisters + bRegisters; r++) body.Append(CultureInfo.InvariantCulture, $"ld.global.b32 %r{r}, [inAt+{4 * r}];\n");
+        body.Append(CultureInfo.InvariantCulture,
+            $".reg .{dot} c<4>; mul.wide.u32 offset, tid, {4 * (aRegisters + bRegisters)}; add.u64 inAt, %rd0, offset;\n");
+        for (int r = 0; r < aRegisters + bRegisters; r++)
+            body.Append(CultureInfo.InvariantCulture, $"ld.global.b32 %r{r}, [inAt+{4 * r}];\n");
         string start = integer ? "5" : halfSum ? "0x40003C00" : "0f40000000";
         for (int r = 0; r < sums; r++) body.Append(CultureInfo.InvariantCulture, $"mov.{dot} c{r}, {start};\n");
         body.Append(CultureInfo.InvariantCulture, $"mma.sync.aligned.{shape}.row.col.{types} {{{List("c", 0, sums)}}}, ")
             .Append(CultureInfo.InvariantCulture, $"{{{List("%r", 0, aRegisters)}}}, {{{List("%r", aRegisters, bRegisters)}}}, {{{List("c", 0, sums)}}};\n")
-            .Append(CultureInfo.InvariantCulture, $"mul.wide.u32 offset, tid, {4 * sums}; add.u64 outAt, %rd1, offset;\n");
-        for (int r = 0; r < sums; r++) body.Append(CultureInfo.InvariantCulture, $"st.global.b32 [outAt+{4 * r}], c{r};\n");
+            .Append(CultureInfo.InvariantCulture,
+                $"mul.wide.u32 offset, tid, {4 * sums}; add.u64 outAt, %rd1, offset;\n");
+        for (int r = 0; r < sums; r++)
+            body.Append(CultureInfo.InvariantCulture, $"st.global.b32 [outAt+{4 * r}], c{r};\n");
         var program = new PtxProgram(PtxText.Kernel(body.ToString(), "sm_80"));
         program.Input(Fragments(a, b, k, bits, types)).Output<uint>(32 * sums);
         foreach (bool exact in new[] { false, true })
@@ -105,14 +110,16 @@ public class MatrixTests
                     int row = (lane / 4) + (8 * (e / 2)), column = (2 * (lane % 4)) + (e % 2);
                     double want = integer ? 5 : halfSum ? 1 + (e % 2) : 2;
                     for (int p = 0; p < k; p++) want += a[row, p] * b[p, column];
-                    double got = halfSum ? (double)BitConverter.UInt16BitsToHalf((ushort)(found[(lane * 2) + (e / 2)] >> (16 * (e % 2))))
+                    double got = halfSum
+                        ? (double)BitConverter.UInt16BitsToHalf((ushort)(found[(lane * 2) + (e / 2)] >> (16 * (e % 2))))
                         : integer ? (int)found[(lane * 4) + e] : BitConverter.UInt32BitsToSingle(found[(lane * 4) + e]);
                     Assert.Equal(want, got);
                 }
             }
         }
 
-        static string List(string name, int first, int count) => string.Join(", ", Enumerable.Range(first, count).Select(r => name + r));
+        static string List(string name, int first, int count) =>
+            string.Join(", ", Enumerable.Range(first, count).Select(r => name + r));
     }
 
     /// <summary>Lane by lane: A registers, then B registers, as the ISA's fragment tables say.</summary>
@@ -140,7 +147,8 @@ public class MatrixTests
                 {
                     8 => (byte)(sbyte)v,
                     32 => BitConverter.SingleToUInt32Bits(v),
-                    _ => types.Contains("bf16", StringComparison.Ordinal) ? BitConverter.SingleToUInt32Bits(v) >> 16 : BitConverter.HalfToUInt16Bits((Half)v),
+                    _ => types.Contains("bf16", StringComparison.Ordinal) ? BitConverter.SingleToUInt32Bits(v) >> 16
+                        : BitConverter.HalfToUInt16Bits((Half)v),
                 };
                 word |= one << (bits * e);
             }

@@ -35,7 +35,8 @@ public class MemoryTests
                 st.global.b32 [outAt], %r0;
             """, 1).Run().Succeeded().Read<int>(1);
         Assert.Equal(0, found[0]);
-        var one = new PtxProgram(PtxText.Kernel("ld.global.s8 %r0, [inAt]; ld.global.u8 %r1, [inAt]; ld.global.s16 %r2, [inAt]; "
+        var one = new PtxProgram(
+            PtxText.Kernel("ld.global.s8 %r0, [inAt]; ld.global.u8 %r1, [inAt]; ld.global.s16 %r2, [inAt]; "
             + "mad.lo.s32 %r0, %r0, 1000, %r1; add.s32 %r0, %r0, %r2; st.global.b32 [outAt], %r0;")) { Block = 1 };
         Assert.Equal((-2 * 1000) + 254 - 2, one.Input(-2).Output<int>(1).Run().Succeeded().Read<int>(1)[0]);
     }
@@ -74,7 +75,8 @@ public class MemoryTests
     [Fact]
     public void DynamicSharedMemoryGetsOnlyItsDeclaredAlignment()
     {
-        int[] found = PtxText.Threads("mov.u32 %r0, dyn; st.global.u32 [outAt], %r0;", 1, ".extern .shared .align 16 .b8 dyn[];", 64)
+        int[] found = PtxText.Threads("mov.u32 %r0, dyn; st.global.u32 [outAt], %r0;", 1,
+            ".extern .shared .align 16 .b8 dyn[];", 64)
             .Run().Succeeded().Read<int>(1);
         Assert.Equal(16, found[0] % 32);
     }

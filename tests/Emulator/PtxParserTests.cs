@@ -59,7 +59,8 @@ public class PtxParserTests
     [InlineData(".func f() { }", 4, "functions are not supported; only entries", ".func")]
     [InlineData("\n\n.texref t;", 6, "not a supported module directive", ".texref")]
     [InlineData(".visible .entry k() { @x bra L; }", 4, "a guard is a predicate register", "x")]
-    [InlineData(".visible .entry k() { .reg .u32 a; mov.u32 a, 0fZZ; }", 4, "a hex float of this kind has 8 digits", "0f")]
+    [InlineData(".visible .entry k() { .reg .u32 a; mov.u32 a, 0fZZ; }", 4, "a hex float of this kind has 8 digits",
+        "0f")]
     [InlineData(".visible .entry k() { .reg .u32 a; mov.u32 a, 99999999999999999999; }", 4,
         "the number does not fit in 64 bits", "99999999999999999999")]
     [InlineData(".visible .entry k() { ret;", 4, "expected '}'", "end of file")]

@@ -90,11 +90,14 @@ internal sealed class PtxProgram
     {
         foreach (AsyncSchedule schedule in Enum.GetValues<AsyncSchedule>())
         {
-            for (ulong seed = 1; seed <= 3; seed++) Run(new EmulatorOptions { Schedule = schedule, Seed = seed }).Succeeded();
+            for (ulong seed = 1; seed <= 3; seed++)
+                Run(new EmulatorOptions { Schedule = schedule, Seed = seed }).Succeeded();
         }
     }
 
-    /// <summary>Runs with every completion schedule and several seeds; all must succeed with the same outputs.</summary>
+    /// <summary>
+    /// Runs with every completion schedule and several seeds; all must succeed with the same outputs.
+    /// </summary>
     public PtxResult RunAll()
     {
         PtxResult first = Run(new EmulatorOptions { Checks = false, Schedule = AsyncSchedule.Eager }).Succeeded();

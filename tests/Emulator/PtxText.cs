@@ -4,7 +4,8 @@ namespace CudaLora.Tests;
 internal static class PtxText
 {
     /// <summary>
-    /// A kernel <c>k(in, out)</c>: rd0 = in, rd1 = out, tid = %tid.x, lane, warp; %r, %f, %rd, %p registers at hand, and
+    /// A kernel <c>k(in, out)</c>: rd0 = in, rd1 = out, tid = %tid.x, lane, warp; %r, %f, %rd, %p registers at hand,
+    /// and
     /// <c>inAt</c>, <c>outAt</c> = this thread's 4-byte element.
     /// </summary>
     public static string Kernel(string body, string target = "sm_90a", string declarations = "") => $$"""

@@ -4,7 +4,9 @@ using CudaLora.Kernels.Emulator;
 
 namespace CudaLora.Tests;
 
-/// <summary>TMA stores and linear bulk copies: clipping, groups, and the staging-buffer mistakes that hardware hides.</summary>
+/// <summary>
+/// TMA stores and linear bulk copies: clipping, groups, and the staging-buffer mistakes that hardware hides.
+/// </summary>
 public class TmaTests
 {
     private const string Store = """
@@ -47,7 +49,9 @@ public class TmaTests
         }
         """;
 
-    /// <summary>Boxes of 8 rows by 16 columns of f32 go to columns 2..17 of a (20, 12) matrix: clipped right and below.</summary>
+    /// <summary>
+    /// Boxes of 8 rows by 16 columns of f32 go to columns 2..17 of a (20, 12) matrix: clipped right and below.
+    /// </summary>
     private static (float[] Found, LaunchReport Report) Run(string text, AsyncSchedule schedule, ulong seed = 1)
     {
         PtxasGate.Check(text);
@@ -57,7 +61,8 @@ public class TmaTests
         emulator.Write(input, MemoryMarshal.AsBytes<float>(Enumerable.Range(1, 384).Select(v => (float)v).ToArray()));
         emulator.Write(output, new byte[20 * 12 * 4]);
         var spec = new TensorMapSpec(TensorMapType.Float32, output, TensorMapSwizzle.None, TensorMapPromotion.None);
-        Assert.Equal(CudaResult.Success, EmulatedTensorMap.Encode(out TensorMap map, spec, [12, 20], [48], [16, 8], [1, 1]));
+        Assert.Equal(CudaResult.Success,
+            EmulatedTensorMap.Encode(out TensorMap map, spec, [12, 20], [48], [16, 8], [1, 1]));
         byte[] parameters = new byte[136];
         MemoryMarshal.Write(parameters, map);
         BitConverter.TryWriteBytes(parameters.AsSpan(128), input);
@@ -83,14 +88,20 @@ public class TmaTests
     }
 
     [Theory]
-    // The two mistakes of published Hopper kernels: no proxy fence before the store, and a wait by threads that own no group.
+    // The two mistakes of published Hopper kernels: no proxy fence before the store, and a wait by threads that own no
+    // group.
     [InlineData(FaultKind.MissingProxyFence, "fence.proxy.async.shared::cta;", "")]
-    [InlineData(FaultKind.SharedRace, "WAIT:   cp.async.bulk.wait_group.read 0;\nSTORED:", "STORED: setp.eq.u32 %p2, tid, 5; @%p2 cp.async.bulk.wait_group.read 0;")]
-    [InlineData(FaultKind.SharedRace, "WAIT:   cp.async.bulk.wait_group.read 0;\nSTORED:\n    bar.sync 0;", "cp.async.bulk.wait_group.read 0;\nSTORED:")]
-    [InlineData(FaultKind.SharedRace, "fence.proxy.async.shared::cta;\n    bar.sync 0;", "fence.proxy.async.shared::cta;")]
+    [InlineData(FaultKind.SharedRace, "WAIT:   cp.async.bulk.wait_group.read 0;\nSTORED:",
+        "STORED: setp.eq.u32 %p2, tid, 5; @%p2 cp.async.bulk.wait_group.read 0;")]
+    [InlineData(FaultKind.SharedRace, "WAIT:   cp.async.bulk.wait_group.read 0;\nSTORED:\n    bar.sync 0;",
+        "cp.async.bulk.wait_group.read 0;\nSTORED:")]
+    [InlineData(FaultKind.SharedRace, "fence.proxy.async.shared::cta;\n    bar.sync 0;",
+        "fence.proxy.async.shared::cta;")]
     [InlineData(FaultKind.Misaligned, "row}], [stage];", "row}], [stage+16];")]
-    [InlineData(FaultKind.EarlyExit, "WAIT:   cp.async.bulk.wait_group.read 0;\nSTORED:\n    bar.sync 0;", "STORED: bra END; ", "ret;", "END: ret;")]
-    public void AMistakeWithTheStagingBufferIsFlagged(FaultKind kind, string rule, string instead, string rule2 = "", string instead2 = "")
+    [InlineData(FaultKind.EarlyExit, "WAIT:   cp.async.bulk.wait_group.read 0;\nSTORED:\n    bar.sync 0;",
+        "STORED: bra END; ", "ret;", "END: ret;")]
+    public void AMistakeWithTheStagingBufferIsFlagged(FaultKind kind, string rule, string instead, string rule2 = "",
+        string instead2 = "")
     {
         Assert.Contains(rule, Store, StringComparison.Ordinal);
         string text = Store.Replace(rule, instead, StringComparison.Ordinal);
@@ -145,6 +156,7 @@ public class TmaTests
         Assert.Equal(CudaResult.Success, Encode(0, [64, 64], [128], [64, 256]));
 
         static CudaResult Encode(ulong address, ulong[] dims, ulong[] strides, uint[] box) => EmulatedTensorMap.Encode(
-            out _, new TensorMapSpec(TensorMapType.BFloat16, address, TensorMapSwizzle.Bytes128, TensorMapPromotion.None), dims, strides, box, [1, 1]);
+            out _, new TensorMapSpec(TensorMapType.BFloat16, address, TensorMapSwizzle.Bytes128,
+                TensorMapPromotion.None), dims, strides, box, [1, 1]);
     }
 }

@@ -9,9 +9,11 @@ public class WarpTests
 
     [Theory]
     [InlineData("up", 1, 0, "0 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30")]
-    [InlineData("down", 2, 31, "2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 30 31")]
+    [InlineData("down", 2, 31,
+        "2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 30 31")]
     [InlineData("bfly", 1, 31, "1 0 3 2 5 4 7 6 9 8 11 10 13 12 15 14 17 16 19 18 21 20 23 22 25 24 27 26 29 28 31 30")]
-    [InlineData("idx", 3, 0x181F, "3 3 3 3 3 3 3 3 11 11 11 11 11 11 11 11 19 19 19 19 19 19 19 19 27 27 27 27 27 27 27 27")]
+    [InlineData("idx", 3, 0x181F,
+        "3 3 3 3 3 3 3 3 11 11 11 11 11 11 11 11 19 19 19 19 19 19 19 19 27 27 27 27 27 27 27 27")]
     public void Shuffles(string mode, int by, int clamp, string want)
     {
         int[] found = Run($"shfl.sync.{mode}.b32 %r0, tid, {by}, {clamp}, 0xFFFFFFFF; st.global.u32 [outAt], %r0;");
@@ -21,7 +23,8 @@ public class WarpTests
     [Fact]
     public void ShufflePredicateSaysWhetherTheSourceWasInRange()
     {
-        int[] found = Run("shfl.sync.down.b32 %r0|%p0, tid, 4, 31, 0xFFFFFFFF; selp.u32 %r0, 1, 0, %p0; st.global.u32 [outAt], %r0;");
+        int[] found = Run(
+            "shfl.sync.down.b32 %r0|%p0, tid, 4, 31, 0xFFFFFFFF; selp.u32 %r0, 1, 0, %p0; st.global.u32 [outAt], %r0;");
         Assert.Equal(Enumerable.Range(0, 32).Select(t => t < 28 ? 1 : 0), found);
     }
 

@@ -34,8 +34,8 @@ public class WgmmaTests
             {
                 uint stride = (uint)(8 * Span * 2), leading = (uint)PanelBytes;
                 ulong layout = Swizzle switch { 0 => 0, 1 => 3, 2 => 2, _ => 1 };
-                // Without swizzle the units are 16 bytes wide and lie PanelBytes apart: along k for K-major (leading), along
-                // MN for MN-major (stride), while eight rows are 128 bytes.
+                // Without swizzle the units are 16 bytes wide and lie PanelBytes apart: along k for K-major (leading),
+                // along MN for MN-major (stride), while eight rows are 128 bytes.
                 if (Swizzle == 0) (leading, stride) = MnMajor ? (128u, (uint)PanelBytes) : ((uint)PanelBytes, 128u);
                 return (layout << 62) | ((ulong)(stride >> 4) << 32) | ((ulong)(leading >> 4) << 16);
             }
@@ -63,7 +63,8 @@ public class WgmmaTests
     public void IsTheMatrixProduct(int swizzleA, bool mnMajorA, int swizzleB, bool mnMajorB, int n)
     {
         Tile a = new(64, mnMajorA, swizzleA), b = new(n, mnMajorB, swizzleB);
-        (float[] found, float[] want) = Multiply(a, b, n, Text(a, b, n), new EmulatorOptions { Schedule = AsyncSchedule.Lazy });
+        (float[] found, float[] want) = Multiply(a, b, n, Text(a, b, n),
+            new EmulatorOptions { Schedule = AsyncSchedule.Lazy });
         Assert.Equal(want, found);
     }
 
@@ -86,7 +87,8 @@ public class WgmmaTests
         { FaultKind.MissingWgmmaFence, "wgmma.fence.sync.aligned;", "" },
         { FaultKind.WgmmaRegisterInFlight, "wgmma.wait_group.sync.aligned 0;", "" },
         { FaultKind.WgmmaRegisterInFlight, "wgmma.wait_group.sync.aligned 0;", "wgmma.wait_group.sync.aligned 1;" },
-        { FaultKind.MissingWgmmaFence, "//between", "wgmma.commit_group.sync.aligned; wgmma.wait_group.sync.aligned 0; add.f32 d0, d0, d1;" },
+        { FaultKind.MissingWgmmaFence, "//between",
+            "wgmma.commit_group.sync.aligned; wgmma.wait_group.sync.aligned 0; add.f32 d0, d0, d1;" },
         { FaultKind.WgmmaRegisterInFlight, "//between", "mov.f32 d3, 0f00000000;" },
         { FaultKind.MissingProxyFence, "fence.mbarrier_init.release.cluster;", "" },
         { FaultKind.SharedRace, "WAIT: mbarrier.try_wait.parity.shared::cta.b64 %p1, [bar], 0;\n@!%p1 bra WAIT;", "" },
@@ -181,7 +183,8 @@ public class WgmmaTests
                 add.u64 outAt, outAt, offset;
 
             """);
-        for (int r = 0; r < sums; r++) text.Append(CultureInfo.InvariantCulture, $"st.global.f32 [outAt+{4 * r}], d{r};\n");
+        for (int r = 0; r < sums; r++)
+            text.Append(CultureInfo.InvariantCulture, $"st.global.f32 [outAt+{4 * r}], d{r};\n");
         text.Append("ret;\n}\n");
         string result = text.ToString();
         if (change is not null) result = change(result);
@@ -206,12 +209,14 @@ public class WgmmaTests
         return (found, want);
     }
 
-    private static (float[] Raw, LaunchReport Report, float[] Want) Launch(Tile a, Tile b, int n, string text, EmulatorOptions options)
+    private static (float[] Raw, LaunchReport Report, float[] Want) Launch(Tile a, Tile b, int n, string text,
+        EmulatorOptions options)
     {
         PtxasGate.Check(text);
         using var emulator = new Emulator(options);
         using EmulatedModule module = emulator.Load(text, "wgmma.ptx");
-        Func<int, int, int> valueA = (m, k) => (((m * 5) + (k * 3)) % 9) - 4, valueB = (c, k) => (((c * 7) + k) % 7) - 3;
+        Func<int, int, int> valueA = (m, k) => (((m * 5) + (k * 3)) % 9) - 4, valueB = (c, k) =>
+            (((c * 7) + k) % 7) - 3;
         TensorMap mapA = Matrix(emulator, a, valueA), mapB = Matrix(emulator, b, valueB);
         ulong output = emulator.Allocate(64 * n * 4);
         byte[] parameters = new byte[264];
@@ -231,7 +236,9 @@ public class WgmmaTests
         return (raw, report, want);
     }
 
-    /// <summary>The operand in global memory, (rows, 64) or for MN-major (64, rows), and its tensor map of one-panel boxes.</summary>
+    /// <summary>
+    /// The operand in global memory, (rows, 64) or for MN-major (64, rows), and its tensor map of one-panel boxes.
+    /// </summary>
     private static TensorMap Matrix(Emulator emulator, Tile tile, Func<int, int, int> value)
     {
         int width = tile.MnMajor ? tile.Rows : Depth, height = tile.Outer;
@@ -244,8 +251,10 @@ public class WgmmaTests
         }
         ulong address = emulator.Allocate(data.Length * 2);
         emulator.Write(address, MemoryMarshal.AsBytes<ushort>(data));
-        var spec = new TensorMapSpec(TensorMapType.BFloat16, address, (TensorMapSwizzle)tile.Swizzle, TensorMapPromotion.None);
-        CudaResult result = EmulatedTensorMap.Encode(out TensorMap map, spec, [(ulong)width, (ulong)height], [(ulong)width * 2],
+        var spec = new TensorMapSpec(TensorMapType.BFloat16, address, (TensorMapSwizzle)tile.Swizzle,
+            TensorMapPromotion.None);
+        CudaResult result = EmulatedTensorMap.Encode(out TensorMap map, spec, [(ulong)width, (ulong)height],
+            [(ulong)width * 2],
             [(uint)tile.Span, (uint)height], [1, 1]);
         Assert.Equal(CudaResult.Success, result);
         return map;
