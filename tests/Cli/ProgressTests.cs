@@ -80,6 +80,8 @@ public sealed class ProgressTests
         var png = File.ReadAllBytes(folder.File(LossChart.PngName));
         Assert.Equal("PNG"u8.ToArray(), png[1..4]);
         Assert.True(png.Length > 5000, $"{png.Length} bytes");
+        // The labels are drawn with the embedded font, so they are there on a machine without fonts too.
+        Assert.Contains("CudaLora Chart", File.ReadAllText(folder.File(LossChart.SvgName)), StringComparison.Ordinal);
         Assert.Contains("<svg", File.ReadAllText(folder.File(LossChart.SvgName)), StringComparison.Ordinal);
     }
 

@@ -1,6 +1,5 @@
 using CudaLora.Engine;
 using ScottPlot;
-using SkiaSharp;
 
 namespace CudaLora.Cli;
 
@@ -9,9 +8,6 @@ internal static class LossChart
 {
     public const string PngName = "training_loss.png";
     public const string SvgName = "training_loss.svg";
-
-    private static readonly string[] PreferredFonts =
-        ["Inter", "Segoe UI", "Helvetica Neue", "Arial", "Liberation Sans", "Noto Sans", "Open Sans", "DejaVu Sans"];
 
     private const int Width = 960;
     private const int Height = 540;
@@ -45,29 +41,23 @@ internal static class LossChart
         return smooth;
     }
 
-    // ScottPlot's own choice may be a serif face.
-    private static string? SansSerif() =>
-        PreferredFonts.FirstOrDefault(
-        f => SKFontManager.Default.FontFamilies.Contains(f, StringComparer.OrdinalIgnoreCase));
-
     private static Plot Draw(string title, LossPoint[] train, LossPoint[] eval)
     {
         var plot = new Plot();
-        if (SansSerif() is { } font) plot.Font.Set(font);
         plot.Title(title, size: 18);
         plot.XLabel("optimiser step", size: 15);
         plot.YLabel("loss per token", size: 15);
         plot.Axes.Bottom.TickLabelStyle.FontSize = 13;
         plot.Axes.Left.TickLabelStyle.FontSize = 13;
-        plot.Grid.MajorLineColor = ScottPlot.Color.FromHex("#e4e4e4");
+        plot.Grid.MajorLineColor = Color.FromHex("#e4e4e4");
         if (train.Length > 0)
         {
             var steps = train.Select(p => (double)p.Step).ToArray();
             var raw = plot.Add.ScatterLine(steps, train.Select(p => p.Loss).ToArray(),
-                ScottPlot.Color.FromHex("#9ec5e8"));
+                Color.FromHex("#9ec5e8"));
             raw.LineWidth = 1.2f;
             raw.LegendText = "train";
-            var smooth = plot.Add.ScatterLine(steps, Smooth(train), ScottPlot.Color.FromHex("#1f6fb4"));
+            var smooth = plot.Add.ScatterLine(steps, Smooth(train), Color.FromHex("#1f6fb4"));
             smooth.LineWidth = 2.6f;
             smooth.LegendText = "train, smoothed";
         }
@@ -75,13 +65,15 @@ internal static class LossChart
         {
             var held = plot.Add.Scatter(
                 eval.Select(p => (double)p.Step).ToArray(), eval.Select(p => p.Loss).ToArray(),
-                ScottPlot.Color.FromHex("#d9541e"));
+                Color.FromHex("#d9541e"));
             held.LineWidth = 1.6f;
             held.MarkerSize = 9;
             held.LegendText = "held out";
         }
         plot.ShowLegend(Alignment.UpperRight);
         plot.Legend.FontSize = 13;
+        ChartFont.Register();
+        plot.Font.Set(ChartFont.Name);
         return plot;
     }
 }

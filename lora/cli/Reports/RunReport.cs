@@ -38,7 +38,7 @@ internal static class RunReport
     private static void PrintSamples(Terminal terminal, HeldOutScore before, HeldOutScore after)
     {
         var room = terminal.Width - 12;
-        foreach (var (was, now) in before.Answers.Zip(after.Answers).Take(Samples))
+        foreach (var (was, now) in before.Answers.Zip(after.Answers).DistinctBy(a => a.Second.Prompt).Take(Samples))
         {
             terminal.Line();
             terminal.Line($"  prompt    {Figures.OneLine(now.Prompt, room)}");
