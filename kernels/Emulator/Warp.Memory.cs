@@ -162,10 +162,13 @@ internal sealed unsafe partial class Warp
     private void ResolveShared(uint lanes, int bytes, Access access, bool cluster)
     {
         bool checks = _checks;
+        ulong low = ulong.MaxValue, high = 0;
         for (uint m = lanes; m != 0; m &= m - 1)
         {
             int lane = BitOperations.TrailingZeroCount(m);
             ulong address = Addresses[lane];
+            low = Math.Min(low, address);
+            high = Math.Max(high, address);
             if ((address & (ulong)(bytes - 1)) != 0) throw Misaligned("shared", address, bytes, lane);
             Block block = cluster ? Owner(ref address, lane) : Block;
             ulong offset = address - Block.SharedBase;
@@ -182,7 +185,9 @@ internal sealed unsafe partial class Warp
         }
         ref Counters c = ref CurrentCounters;
         c.SharedAccesses++;
-        c.BankConflicts += AccessCounting.ExtraWavefronts(Addresses, lanes, bytes);
+        // Words of one 128-byte line lie in different banks.
+        if (bytes > 4 || (low ^ high) >> 7 != 0)
+            c.BankConflicts += AccessCounting.ExtraWavefronts(Addresses, lanes, bytes);
     }
 
     /// <summary>
