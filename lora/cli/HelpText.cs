@@ -68,8 +68,8 @@ internal sealed class HelpText(Terminal terminal) : SynchronousCommandLineAction
         var left = setting.Example.Length == 0 ? setting.Flag : $"{setting.Flag} {Shell.Quote(setting.Example)}";
         var aka = setting.OtherKeys.Length == 0 ? ""
             : $"; also {string.Join(", ", setting.OtherKeys.Select(Setting.FlagOf))}";
-        var only = setting.Accepts.Contains(" or ", StringComparison.Ordinal) && setting.Example.Length > 0
-            ? $": {setting.Accepts}" : "";
+        // Only choices need their words listed; what numbers must be is said when one is wrong.
+        var only = setting is Setting<string> ? $": {setting.Accepts}" : "";
         var shown = setting.ShownDefault is { Length: > 0 } text ? $" (default: {text}{aka})" : aka.Length > 0
             ? $" ({aka[2..]})" : "";
         return (left, setting.Help + only + shown);

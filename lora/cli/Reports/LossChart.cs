@@ -22,7 +22,10 @@ internal static class LossChart
         AtomicFile.Write(
             Path.Combine(folder, PngName),
             stream => stream.Write(plot.GetImageBytes(Width, Height, ImageFormat.Png)));
-        AtomicFile.WriteText(Path.Combine(folder, SvgName), plot.GetSvgXml(Width, Height));
+        // Whoever opens the SVG does not have the font by its name.
+        var svg = plot.GetSvgXml(Width, Height).Replace(
+            $"\"{ChartFont.Name}\"", "\"DejaVu Sans, Verdana, sans-serif\"", StringComparison.Ordinal);
+        AtomicFile.WriteText(Path.Combine(folder, SvgName), svg);
         return true;
     }
 
