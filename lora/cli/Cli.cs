@@ -14,7 +14,7 @@ internal static class Cli
         var debug = args.Contains("--debug");
         try
         {
-            var parsed = root.Parse(args, new ParserConfiguration { EnablePosixBundling = false });
+            var parsed = Parse(root, args);
             if (parsed.Action is ParseErrorAction)
             {
                 if (args.Length == 0)
@@ -60,7 +60,12 @@ internal static class Cli
         }
     }
 
-    private static RootCommand Root(Terminal terminal)
+    /// <summary>Reads a command line without running it.</summary>
+    public static ParseResult Parse(RootCommand root, string[] args) =>
+        root.Parse(args, new ParserConfiguration { EnablePosixBundling = false });
+
+    /// <summary>The whole tree of commands.</summary>
+    public static RootCommand Root(Terminal terminal)
     {
         var root = new RootCommand("Fine-tune language models with LoRA, on your own machine, in plain .NET.");
         foreach (var command in CommandList.All(terminal)) root.Add(command);

@@ -1,11 +1,16 @@
 using CudaLora.Engine;
+using CudaLora.Lora;
+using CudaLora.Tests.Lora;
 
 namespace CudaLora.Tests.Repo;
 
 /// <summary>
 /// The C# blocks of README.md, word for word: the body of each private method is one block, and its test runs it. To
-/// change a block, change it here and copy the body there.
+/// change a block, change it here and copy the body there. Samples name files from the current folder, so no other test
+/// runs beside them.
 /// </summary>
+[Collection(nameof(ReadmeSamples))]
+[CollectionDefinition(nameof(ReadmeSamples), DisableParallelization = true)]
 public class ReadmeSamples
 {
     // Takes the place of System.Console in the samples.
@@ -46,5 +51,50 @@ public class ReadmeSamples
         using var last = TensorScope.Begin();
         var p = Predict(x).ToArray();
         Console.WriteLine($"0^0 = {p[0]:F2}  0^1 = {p[1]:F2}  1^0 = {p[2]:F2}  1^1 = {p[3]:F2}");
+    }
+
+    [Fact]
+    public void EmbeddingSwapsAdapters()
+    {
+        using var folder = new TemporaryFolder();
+        var model = Path.Combine("models", "TinyStories-656K");
+        Directory.CreateDirectory(folder.File(model));
+        foreach (var file in Directory.GetFiles(SourceTree.Full("lora/cli/bundled/model")))
+            File.Copy(file, Path.Combine(folder.File(model), Path.GetFileName(file)));
+        using (var made = CausalLM.Load(folder.File(model)))
+        {
+            foreach (var name in (string[])["stories", "poems"])
+            {
+                using var adapter = LoraAdapter.Create(made, new LoraConfig(), new Generator(1));
+                TinyModel.Train(adapter, (ulong)name.Length);
+                adapter.Save(folder.File(Path.Combine("out", name)));
+            }
+        }
+        var former = Directory.GetCurrentDirectory();
+        try
+        {
+            Directory.SetCurrentDirectory(folder.Path);
+            Embedding();
+        }
+        finally
+        {
+            Directory.SetCurrentDirectory(former);
+        }
+        var texts = Console.ToString().ReplaceLineEndings("\n").Split('\n');
+        Assert.NotEqual(texts[0], texts[1]);
+    }
+
+    private void Embedding()
+    {
+        using var model = CausalLM.Load("models/TinyStories-656K");
+        var tokenizer = Tokenizer.Load("models/TinyStories-656K");
+        using var stories = LoraAdapter.Load(model, "out/stories", "stories");
+        using var poems = LoraAdapter.Load(model, "out/poems", "poems"); // the last one loaded is active
+
+        var prompt = tokenizer.Encode("Once upon a time");
+        var options = new SamplingOptions { MaxNewTokens = 60, Temperature = 0 };
+        Console.WriteLine(tokenizer.Decode(model.Generate(prompt, options).Tokens));
+        stories.Activate(); // a few pointer writes: the base is shared
+        Console.WriteLine(tokenizer.Decode(model.Generate(prompt, options).Tokens));
     }
 }

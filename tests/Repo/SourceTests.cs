@@ -1,0 +1,69 @@
+using System.Text.RegularExpressions;
+
+namespace CudaLora.Tests.Repo;
+
+/// <summary>House rules that a machine can check.</summary>
+public partial class SourceTests
+{
+    private const int MaxLines = 400;
+    private const int MaxColumns = 120;
+
+    // A PTX module has no include: entries that share registers and tiles stay in one file.
+    private static readonly Dictionary<string, int> LongFiles = new()
+    {
+        ["kernels/Ops/GemmMma.ptx"] = 440,
+        ["kernels/Ops/GemmMmaNn.ptx"] = 440,
+        ["kernels/Ops/GemmMmaTn.ptx"] = 440,
+        ["kernels/Ops/RmsNorm.ptx"] = 410,
+        ["kernels/Ops/RmsNormBf16.ptx"] = 600,
+    };
+
+    [Fact]
+    public void FilesAreShort()
+    {
+        var tooLong = SourceTree.Files(".cs", ".ptx")
+            .Select(path => (Path: path, Lines: File.ReadLines(SourceTree.Full(path)).Count()))
+            .Where(file => file.Lines > LongFiles.GetValueOrDefault(file.Path, MaxLines))
+            .Select(file => $"{file.Path} has {file.Lines} lines");
+        Assert.Empty(tooLong);
+    }
+
+    [Fact]
+    public void ExceptionsAreStillNeeded() => Assert.Empty(LongFiles.Keys.Where(
+        path => !File.Exists(SourceTree.Full(path)) || File.ReadLines(SourceTree.Full(path)).Count() <= MaxLines));
+
+    [Fact]
+    public void LinesFitTheColumns()
+    {
+        var tooWide =
+            from path in SourceTree.Files(".cs", ".ptx")
+            from line in File.ReadLines(SourceTree.Full(path)).Select((text, i) => (Text: text, Number: i + 1))
+            where line.Text.Length > MaxColumns
+            select $"{path}:{line.Number} has {line.Text.Length} columns";
+        Assert.Empty(tooWide);
+    }
+
+    [Fact]
+    public void FoldersAreNamedForWhatIsInThem()
+    {
+        string[] names = ["Common", "Helpers", "Utils", "Utilities", "Extensions", "Misc"];
+        var bad = SourceTree.Files().SelectMany(path => path.Split('/')[..^1]).Distinct()
+            .Where(folder => names.Contains(folder, StringComparer.OrdinalIgnoreCase));
+        Assert.Empty(bad);
+    }
+
+    [Fact]
+    public void NothingIsLeftUndone()
+    {
+        // This file names them.
+        var bad =
+            from path in SourceTree.Files(".cs", ".ptx", ".csproj", ".props", ".sh", ".py")
+            where !path.EndsWith("/SourceTests.cs", StringComparison.Ordinal)
+            from Match match in Undone().Matches(SourceTree.Text(path))
+            select $"{path}: {match.Value}";
+        Assert.Empty(bad);
+    }
+
+    [GeneratedRegex(@"\bNotImplementedException\b|\b(TODO|FIXME|XXX|HACK)\b|#region\b")]
+    private static partial Regex Undone();
+}
