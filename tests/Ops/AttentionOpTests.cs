@@ -4,6 +4,16 @@ namespace CudaLora.Tests.Ops;
 
 public class AttentionOpTests
 {
+    // In the cached case three queries come last of eight keys.
+    [Theory]
+    [InlineData("attention_causal", 0)]
+    [InlineData("attention_gqa", 0)]
+    [InlineData("attention_window", 3)]
+    [InlineData("attention_cached", 0)]
+    public void PyTorchGoldens(string name, int window) => OpGolden.Check(
+        name, ["q", "k", "v"], t => t[0].Attention(
+            t[1], t[2], new AttentionOptions { Scale = 1 / MathF.Sqrt(8), Causal = true, Window = window }));
+
     [Theory]
     [InlineData(0, false)]
     [InlineData(3, false)]
@@ -49,7 +59,8 @@ public class AttentionOpTests
         var q = GradientCheck.Leaf(1, Shape.Of(2, 1, 2, 8));
         var k = GradientCheck.Leaf(2, Shape.Of(2, 9, 1, 8));
         var v = GradientCheck.Leaf(3, Shape.Of(2, 9, 1, 8));
-        var exact = q.Attention(k.Slice(1, 0, 4), v.Slice(1, 0, 4), new AttentionOptions { Scale = 0.3f, Causal = true });
+        var exact = q.Attention(k.Slice(1, 0, 4), v.Slice(1, 0, 4),
+            new AttentionOptions { Scale = 0.3f, Causal = true });
         var cached = q.Attention(k, v, new AttentionOptions { Scale = 0.3f, Causal = true, KeyCount = 4 });
         Assert.Equal(exact.ToArray(), cached.ToArray());
     }
@@ -61,6 +72,7 @@ public class AttentionOpTests
         var q = Tensor.Zeros(Shape.Of(1, 2, 3, 4));
         var k = Tensor.Zeros(Shape.Of(1, 2, 2, 4));
         var error = Assert.Throws<ArgumentException>(() => q.Attention(k, k, new AttentionOptions { Scale = 1 }));
-        Assert.Contains("but got q (1, 2, 3, 4), k (1, 2, 2, 4), v (1, 2, 2, 4)", error.Message, StringComparison.Ordinal);
+        Assert.Contains("but got q (1, 2, 3, 4), k (1, 2, 2, 4), v (1, 2, 2, 4)", error.Message,
+            StringComparison.Ordinal);
     }
 }

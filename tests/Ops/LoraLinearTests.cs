@@ -4,6 +4,10 @@ namespace CudaLora.Tests.Ops;
 
 public class LoraLinearTests
 {
+    [Fact]
+    public void PyTorchGolden() => OpGolden.Check(
+        "lora_linear", ["x", "w", "a", "b"], t => t[0].LoraLinear(t[1], null, t[2], t[3], 2));
+
     [Theory]
     [InlineData(0f)]
     [InlineData(0.4f)]
