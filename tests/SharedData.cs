@@ -2,7 +2,9 @@ using System.Runtime.CompilerServices;
 
 namespace CudaLora.Tests;
 
-/// <summary>Real models and data beside the repository (<c>../shared/data</c>); tests that need them skip without.</summary>
+/// <summary>
+/// Real models and data beside the repository (<c>../shared/data</c>); tests that need them skip without.
+/// </summary>
 internal static class SharedData
 {
     /// <summary>The repository root, found from this source file.</summary>

@@ -2,7 +2,9 @@ using CudaLora.Engine;
 
 namespace CudaLora.Bench.Ops;
 
-/// <summary>A frozen linear layer with a trained adapter of rank 16; what it adds to LinearBench is LoRA's cost.</summary>
+/// <summary>
+/// A frozen linear layer with a trained adapter of rank 16; what it adds to LinearBench is LoRA's cost.
+/// </summary>
 public class LoraLinearBench : ProductBench
 {
     private const int Rank = 16;

@@ -46,7 +46,8 @@ internal static class Report
         foreach (var (name, value) in facts)
             text.Append(CultureInfo.InvariantCulture, $"- {name}: {value}\n");
         text.Append("\nTimes are medians per call. Ratio = peer / ours, median (quartiles) of neighbouring\n");
-        text.Append("measurements: above 1, CudaLora is faster. Difference is the largest absolute one of the results.\n");
+        text.Append(
+            "measurements: above 1, CudaLora is faster. Difference is the largest absolute one of the results.\n");
         foreach (var group in outcomes.GroupBy(o => o.Group))
         {
             text.Append(CultureInfo.InvariantCulture, $"\n## {group.Key}\n\n");

@@ -21,7 +21,8 @@ public static class Autograd
         if (seed is null && loss.Count != 1)
             throw new ArgumentException($"[backward] loss must have one element, but got shape {loss.Shape}");
         if (seed is not null && seed.Count != loss.Count)
-            throw new ArgumentException($"[backward] seed must have the loss's shape {loss.Shape}, but got {seed.Shape}");
+            throw new ArgumentException(
+                $"[backward] seed must have the loss's shape {loss.Shape}, but got {seed.Shape}");
         Seed(loss, seed);
         idle ??= new Stack<Work>();
         var work = idle.Count > 0 ? idle.Pop() : new Work();

@@ -9,7 +9,9 @@ public static class GradMode
     /// <summary>True when ops record.</summary>
     public static bool Enabled => disabled == 0;
 
-    /// <summary>Switches recording off until the returned guard is disposed: <c>using var _ = GradMode.NoGrad();</c></summary>
+    /// <summary>
+    /// Switches recording off until the returned guard is disposed: <c>using var _ = GradMode.NoGrad();</c>
+    /// </summary>
     public static Guard NoGrad() => new(0);
 
     /// <summary>Switches recording on, inside a <see cref="NoGrad"/> region too, until the guard is disposed.</summary>

@@ -43,7 +43,8 @@ public abstract unsafe class Op
 
     /// <summary>A node over its inputs; null inputs (an absent bias) are left out.</summary>
     protected Op(
-        string name, Tensor? a, Tensor? b = null, Tensor? c = null, Tensor? d = null, Tensor? e = null, Tensor? f = null)
+        string name, Tensor? a, Tensor? b = null, Tensor? c = null, Tensor? d = null, Tensor? e = null,
+        Tensor? f = null)
     {
         Name = name;
         Add(a);
@@ -82,7 +83,9 @@ public abstract unsafe class Op
     /// <summary>Computes <paramref name="y"/> on the CPU.</summary>
     protected abstract void ForwardCpu(Tensor y);
 
-    /// <summary>Adds to the gradients of the inputs that want one, given the gradient of <paramref name="y"/>.</summary>
+    /// <summary>
+    /// Adds to the gradients of the inputs that want one, given the gradient of <paramref name="y"/>.
+    /// </summary>
     protected abstract void BackwardCpu(Tensor y, Tensor dy);
 
     /// <summary>Makes the output, runs the body and links the graph.</summary>
@@ -134,10 +137,14 @@ public abstract unsafe class Op
         inputCount = 0;
     }
 
-    /// <summary>True when <paramref name="input"/> wants a gradient; backward does nothing at all for the others.</summary>
+    /// <summary>
+    /// True when <paramref name="input"/> wants a gradient; backward does nothing at all for the others.
+    /// </summary>
     protected static bool NeedsGrad(Tensor? input) => input is { RequiresGrad: true };
 
-    /// <summary>Keeps <paramref name="tensor"/>'s memory until backward; does nothing when no backward will come.</summary>
+    /// <summary>
+    /// Keeps <paramref name="tensor"/>'s memory until backward; does nothing when no backward will come.
+    /// </summary>
     protected void Save(Tensor tensor)
     {
         if (!Tracking)
@@ -146,7 +153,9 @@ public abstract unsafe class Op
         saved[savedCount++] = tensor;
     }
 
-    /// <summary>Pooled memory that lives until backward is over: statistics the forward body hands to backward.</summary>
+    /// <summary>
+    /// Pooled memory that lives until backward is over: statistics the forward body hands to backward.
+    /// </summary>
     protected T* RentScratch<T>(long count)
         where T : unmanaged
     {
@@ -158,7 +167,9 @@ public abstract unsafe class Op
     protected T* Scratch<T>()
         where T : unmanaged => (T*)scratch!.Pointer;
 
-    /// <summary>Gradient buffer of <paramref name="input"/>: add to it when <paramref name="accumulate"/>, else overwrite.</summary>
+    /// <summary>
+    /// Gradient buffer of <paramref name="input"/>: add to it when <paramref name="accumulate"/>, else overwrite.
+    /// </summary>
     protected static Tensor GradOf(Tensor input, out bool accumulate) => input.GradForWrite(out accumulate);
 
     /// <summary>Passes <paramref name="dy"/> on as the gradient of an input with the same number of elements.</summary>

@@ -1,6 +1,8 @@
 namespace CudaLora.Engine;
 
-/// <summary>A device has no room for a tensor. The message says what was asked, what is in use and what helps.</summary>
+/// <summary>
+/// A device has no room for a tensor. The message says what was asked, what is in use and what helps.
+/// </summary>
 public sealed class DeviceMemoryException : Exception
 {
     /// <summary>An exception without a message.</summary>

@@ -16,7 +16,8 @@ public sealed class JsonFields
     private readonly string prefix;
 
     /// <summary>Wraps an object; <paramref name="path"/> and <paramref name="prefix"/> are used in errors.</summary>
-    public JsonFields(JsonObject root, string path, string prefix = "") => (Root, Path, this.prefix) = (root, path, prefix);
+    public JsonFields(JsonObject root, string path, string prefix = "") =>
+        (Root, Path, this.prefix) = (root, path, prefix);
 
     /// <summary>The object.</summary>
     public JsonObject Root { get; }
@@ -95,7 +96,8 @@ public sealed class JsonFields
     public double Double(string name, double fallback) => Double(name) ?? fallback;
 
     /// <summary>A flag, or <paramref name="fallback"/> if absent.</summary>
-    public bool Bool(string name, bool fallback) => Root[name] is not JsonNode node ? fallback : node.GetValueKind() switch
+    public bool Bool(string name, bool fallback) =>
+        Root[name] is not JsonNode node ? fallback : node.GetValueKind() switch
     {
         JsonValueKind.True => true,
         JsonValueKind.False => false,

@@ -58,7 +58,10 @@ public static class SafetensorsDTypes
     private static readonly SafetensorsDType[] All = Enum.GetValues<SafetensorsDType>();
 
     private static readonly string[] Names = Array.ConvertAll(
-        All, d => d <= SafetensorsDType.F8E8M0 ? d.ToString().Replace("F8E", "F8_E", StringComparison.Ordinal) : d.ToString());
+        All,
+        d => d <= SafetensorsDType.F8E8M0
+            ? d.ToString().Replace("F8E", "F8_E", StringComparison.Ordinal)
+            : d.ToString());
 
     /// <summary>Bytes per element.</summary>
     public static int Size(this SafetensorsDType dtype) => dtype switch
@@ -72,7 +75,9 @@ public static class SafetensorsDTypes
     /// <summary>The name in the file, such as <c>F8_E4M3</c>.</summary>
     public static string FileName(this SafetensorsDType dtype) => Names[(int)dtype];
 
-    /// <summary>True for the types that <see cref="SafetensorsFile.CopyToF32(SafetensorsEntry, Span{float})"/> reads.</summary>
+    /// <summary>
+    /// True for the types that <see cref="SafetensorsFile.CopyToF32(SafetensorsEntry, Span{float})"/> reads.
+    /// </summary>
     public static bool ConvertsToF32(this SafetensorsDType dtype) =>
         dtype is SafetensorsDType.F32 or SafetensorsDType.F16 or SafetensorsDType.BF16 or SafetensorsDType.F64;
 

@@ -85,7 +85,9 @@ public sealed unsafe class SafetensorsFile : IDisposable
         ? entry
         : throw new UserErrorException($"{Path}: has no tensor {FileErrors.Quote(name)}");
 
-    /// <summary>First byte of a tensor in the mapping; it need not be aligned. Valid until <see cref="Dispose"/>.</summary>
+    /// <summary>
+    /// First byte of a tensor in the mapping; it need not be aligned. Valid until <see cref="Dispose"/>.
+    /// </summary>
     public byte* Pointer(SafetensorsEntry entry)
     {
         ObjectDisposedException.ThrowIf(start == null, this);

@@ -22,7 +22,8 @@ public sealed class SafetensorsSet : IDisposable
     public IReadOnlyDictionary<string, (SafetensorsFile File, SafetensorsEntry Entry)> Tensors => tensors;
 
     /// <summary>Opens <c>stem.safetensors</c> or, if it is not there, the shards of the index.</summary>
-    /// <exception cref="UserErrorException">Folder or files are missing or damaged, or index and shards disagree.</exception>
+    /// <exception cref="UserErrorException">Folder or files are missing or damaged, or index and shards
+    /// disagree.</exception>
     public static SafetensorsSet Open(string folder, string stem = "model")
     {
         if (!Directory.Exists(folder)) throw new UserErrorException($"{folder}: the folder does not exist");

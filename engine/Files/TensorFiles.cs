@@ -16,7 +16,8 @@ public static unsafe class TensorFiles
     }
 
     /// <summary>Fills tensors from a file that must have each of them, in the same shape.</summary>
-    /// <exception cref="UserErrorException">A tensor is missing or has another shape; the message names both.</exception>
+    /// <exception cref="UserErrorException">A tensor is missing or has another shape; the message names
+    /// both.</exception>
     public static void Read(string path, IEnumerable<(string Name, Tensor Value)> tensors)
     {
         using var file = SafetensorsFile.Open(path);

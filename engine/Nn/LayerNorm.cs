@@ -5,7 +5,9 @@ public sealed class LayerNorm : Module
 {
     private readonly float eps;
 
-    /// <summary>A norm whose parameters <c>weight</c> and <c>bias</c> (n) come from a source; new ones are 1 and 0.</summary>
+    /// <summary>
+    /// A norm whose parameters <c>weight</c> and <c>bias</c> (n) come from a source; new ones are 1 and 0.
+    /// </summary>
     public LayerNorm(ParameterPath path, int features, float eps, ParameterSource source)
         : base(path)
     {

@@ -67,5 +67,6 @@ public sealed class Linear : Module
     public ILinearAdapter? Adapter { get; set; }
 
     /// <summary>Output for <paramref name="x"/> (..., in): (..., out).</summary>
-    public Tensor Forward(Tensor x) => Adapter is { } adapter ? adapter.Forward(this, x) : x.Linear(Weight, Bias?.Value);
+    public Tensor Forward(Tensor x) =>
+        Adapter is { } adapter ? adapter.Forward(this, x) : x.Linear(Weight, Bias?.Value);
 }

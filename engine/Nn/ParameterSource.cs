@@ -1,6 +1,8 @@
 namespace CudaLora.Engine;
 
-/// <summary>Where a module gets its parameters from: a file, or random numbers. Modules ask by path and shape.</summary>
+/// <summary>
+/// Where a module gets its parameters from: a file, or random numbers. Modules ask by path and shape.
+/// </summary>
 public abstract class ParameterSource
 {
     /// <summary>

@@ -2,7 +2,9 @@ using CudaLora.Kernels.Simd;
 
 namespace CudaLora.Engine;
 
-/// <summary>Fills every parameter by its initializer. The values depend on the seed and the order of asking only.</summary>
+/// <summary>
+/// Fills every parameter by its initializer. The values depend on the seed and the order of asking only.
+/// </summary>
 /// <param name="random">Generator the values are drawn from.</param>
 public sealed unsafe class RandomParameters(Generator random) : ParameterSource
 {

@@ -11,10 +11,14 @@ public readonly record struct AttentionOptions
     /// <summary>Whether a query sees only keys up to its own position.</summary>
     public bool Causal { get; init; }
 
-    /// <summary>How many keys a query sees at most, its own position included; 0 for all. Needs <see cref="Causal"/>.</summary>
+    /// <summary>
+    /// How many keys a query sees at most, its own position included; 0 for all. Needs <see cref="Causal"/>.
+    /// </summary>
     public int Window { get; init; }
 
-    /// <summary>Segment of each key position (B, Tk), I32: tokens attend only within their own. Null for one segment.</summary>
+    /// <summary>
+    /// Segment of each key position (B, Tk), I32: tokens attend only within their own. Null for one segment.
+    /// </summary>
     public Tensor? Segments { get; init; }
 
     /// <summary>Valid keys per sequence (B), I32; null when all are.</summary>

@@ -24,7 +24,9 @@ internal static class Broadcast
     }
 }
 
-/// <summary>An elementwise op of two operands with broadcast, and the sum of a gradient back to an operand's shape.</summary>
+/// <summary>
+/// An elementwise op of two operands with broadcast, and the sum of a gradient back to an operand's shape.
+/// </summary>
 internal abstract unsafe class BinaryOp(string name, Tensor a, Tensor b) : Op(name, a, b)
 {
     protected Tensor A { get; } = a;
@@ -34,7 +36,9 @@ internal abstract unsafe class BinaryOp(string name, Tensor a, Tensor b) : Op(na
     protected static BroadcastPlan Plan(Shape result, Tensor left, Tensor right) =>
         BroadcastPlan.Create(result.Dims, left.Shape.Dims, right.Shape.Dims);
 
-    /// <summary>Adds a gradient of shape <paramref name="shape"/>, as <paramref name="write"/> computes it, to an operand.</summary>
+    /// <summary>
+    /// Adds a gradient of shape <paramref name="shape"/>, as <paramref name="write"/> computes it, to an operand.
+    /// </summary>
     protected static void Reduce<TState>(
         Tensor operand, Shape shape, TState state, delegate*<TState, float*, bool, void> write)
     {

@@ -2,7 +2,9 @@ using CudaLora.Kernels.Simd;
 
 namespace CudaLora.Engine;
 
-/// <summary>Which elements dropout zeroes: a Philox stream, drawn again whenever it is needed and never stored.</summary>
+/// <summary>
+/// Which elements dropout zeroes: a Philox stream, drawn again whenever it is needed and never stored.
+/// </summary>
 /// <param name="Probability">Share of elements set to zero; 0 switches it off.</param>
 /// <param name="Seed">Key of the stream.</param>
 /// <param name="Stream">Number of the stream: one per application.</param>

@@ -4,7 +4,9 @@ namespace CudaLora.Engine;
 
 public static partial class TensorOps
 {
-    /// <summary>w (x - mean) / √(variance + eps) + b over the last dimension (Ba et al. 2016, arXiv 1607.06450).</summary>
+    /// <summary>
+    /// w (x - mean) / √(variance + eps) + b over the last dimension (Ba et al. 2016, arXiv 1607.06450).
+    /// </summary>
     /// <param name="x">(..., n), F32.</param>
     /// <param name="weight">(n), F32.</param>
     /// <param name="bias">(n), F32, or null.</param>

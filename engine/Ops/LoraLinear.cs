@@ -5,7 +5,8 @@ namespace CudaLora.Engine;
 public static partial class TensorOps
 {
     /// <summary>
-    /// y = x W0ᵀ + b + s (drop(x) Aᵀ) Bᵀ (Hu et al. 2021, arXiv 2106.09685). W0 gets no gradient work when it is frozen.
+    /// y = x W0ᵀ + b + s (drop(x) Aᵀ) Bᵀ (Hu et al. 2021, arXiv 2106.09685). W0 gets no gradient work when it is
+    /// frozen.
     /// </summary>
     /// <param name="x">Input (..., in), F32.</param>
     /// <param name="weight">W0 (out, in), F32.</param>

@@ -5,8 +5,8 @@ namespace CudaLora.Engine;
 public static partial class TensorOps
 {
     /// <summary>
-    /// Batched matrix product op(a) op(b). Leading dimensions are the batch; one operand may be a plain matrix, which is
-    /// then used for the whole batch.
+    /// Batched matrix product op(a) op(b). Leading dimensions are the batch; one operand may be a plain matrix, which
+    /// is then used for the whole batch.
     /// </summary>
     /// <param name="a">(..., m, k), or (..., k, m) with <paramref name="transposeA"/>; F32.</param>
     /// <param name="b">(..., k, n), or (..., n, k) with <paramref name="transposeB"/>; F32.</param>

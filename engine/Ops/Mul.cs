@@ -32,5 +32,6 @@ internal sealed unsafe class MulOp : BinaryOp
 
     private static void Times((Tensor Dy, Tensor Other) state, float* to, bool add) =>
         BinaryKernel.Mul(
-            Plan(state.Dy.Shape, state.Dy, state.Other), state.Dy.Pointer<float>(), state.Other.Pointer<float>(), to, add);
+            Plan(state.Dy.Shape, state.Dy, state.Other), state.Dy.Pointer<float>(), state.Other.Pointer<float>(),
+            to, add);
 }

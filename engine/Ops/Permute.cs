@@ -5,7 +5,9 @@ namespace CudaLora.Engine;
 
 public static partial class TensorOps
 {
-    /// <summary>A copy with axes reordered: axis i of the result is axis <paramref name="order"/>[i] of x. F32.</summary>
+    /// <summary>
+    /// A copy with axes reordered: axis i of the result is axis <paramref name="order"/>[i] of x. F32.
+    /// </summary>
     public static Tensor Permute(this Tensor x, params ReadOnlySpan<int> order)
     {
         Tensor.RequireF32("permute", x);
@@ -14,7 +16,8 @@ public static partial class TensorOps
             seen |= (uint)axis < (uint)x.Shape.Rank ? 1 << axis : 0;
         if (order.Length != x.Shape.Rank || seen != (1 << order.Length) - 1)
             throw new ArgumentException(
-                $"[permute] order must name every axis once, but got ({string.Join(", ", order.ToArray())}) (x {x.Shape})");
+                "[permute] order must name every axis once, " +
+                $"but got ({string.Join(", ", order.ToArray())}) (x {x.Shape})");
         Span<int> dims = stackalloc int[Shape.MaxRank];
         for (var i = 0; i < order.Length; i++)
             dims[i] = x.Shape[order[i]];
@@ -29,7 +32,8 @@ public static partial class TensorOps
             order[i] = i;
         var (a, b) = (first.GetOffset(x.Shape.Rank), second.GetOffset(x.Shape.Rank));
         if ((uint)a >= (uint)x.Shape.Rank || (uint)b >= (uint)x.Shape.Rank)
-            throw new ArgumentException($"[transpose] axes must be within the rank, but got {first}, {second} (x {x.Shape})");
+            throw new ArgumentException(
+                $"[transpose] axes must be within the rank, but got {first}, {second} (x {x.Shape})");
         (order[a], order[b]) = (order[b], order[a]);
         return x.Permute(order[..x.Shape.Rank]);
     }
@@ -51,7 +55,8 @@ internal sealed unsafe class PermuteOp : Op
     }
 
     protected override void ForwardCpu(Tensor y) =>
-        PermuteKernel.Run(x.Pointer<float>(), x.Shape.Dims, ((ReadOnlySpan<int>)order)[..x.Shape.Rank], y.Pointer<float>());
+        PermuteKernel.Run(
+            x.Pointer<float>(), x.Shape.Dims, ((ReadOnlySpan<int>)order)[..x.Shape.Rank], y.Pointer<float>());
 
     protected override void BackwardCpu(Tensor y, Tensor dy)
     {

@@ -4,7 +4,9 @@ namespace CudaLora.Engine;
 
 public static partial class TensorOps
 {
-    /// <summary>A copy of <paramref name="length"/> entries of one axis from <paramref name="start"/> on. F32.</summary>
+    /// <summary>
+    /// A copy of <paramref name="length"/> entries of one axis from <paramref name="start"/> on. F32.
+    /// </summary>
     public static Tensor Slice(this Tensor x, Index axis, int start, int length)
     {
         Tensor.RequireF32("slice", x);

@@ -36,7 +36,8 @@ public sealed class Schedule
 
     /// <summary>A schedule by name.</summary>
     /// <param name="name">One of <see cref="Names"/>.</param>
-    /// <param name="warmupSteps">Steps of warm-up; below 1 a share of <paramref name="totalSteps"/>, rounded up.</param>
+    /// <param name="warmupSteps">Steps of warm-up; below 1 a share of <paramref name="totalSteps"/>, rounded
+    /// up.</param>
     /// <param name="totalSteps">Steps of the run.</param>
     /// <param name="minimum">Lowest multiplier of cosine_with_min_lr.</param>
     /// <param name="cycles">Restarts of cosine_with_restarts.</param>

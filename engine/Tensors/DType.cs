@@ -1,6 +1,8 @@
 namespace CudaLora.Engine;
 
-/// <summary>Element types a tensor can hold. Arithmetic is F32 on the CPU; the others are storage, indices and casts.</summary>
+/// <summary>
+/// Element types a tensor can hold. Arithmetic is F32 on the CPU; the others are storage, indices and casts.
+/// </summary>
 public enum DType
 {
     /// <summary>IEEE-754 binary32.</summary>

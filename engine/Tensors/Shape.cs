@@ -5,7 +5,9 @@ using System.Text;
 
 namespace CudaLora.Engine;
 
-/// <summary>The extents of a row-major tensor, rank 0 (a scalar) to 6. A value type: making one allocates nothing.</summary>
+/// <summary>
+/// The extents of a row-major tensor, rank 0 (a scalar) to 6. A value type: making one allocates nothing.
+/// </summary>
 public readonly struct Shape : IEquatable<Shape>
 {
     /// <summary>The highest rank a tensor can have.</summary>

@@ -27,7 +27,9 @@ public sealed unsafe class Storage
 
     internal int Bucket { get; }
 
-    /// <summary>True while more than one owner holds the block: writing in place would show through another tensor.</summary>
+    /// <summary>
+    /// True while more than one owner holds the block: writing in place would show through another tensor.
+    /// </summary>
     public bool IsShared => references > 1;
 
     internal void Retain() => references++;

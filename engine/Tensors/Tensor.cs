@@ -174,7 +174,9 @@ public sealed unsafe partial class Tensor : IDisposable
         grad = null;
     }
 
-    /// <summary>Gives up the caller's hold; the memory goes back to the pool once backward no longer needs it.</summary>
+    /// <summary>
+    /// Gives up the caller's hold; the memory goes back to the pool once backward no longer needs it.
+    /// </summary>
     public void Dispose()
     {
         if (disposed)
@@ -249,7 +251,9 @@ public sealed unsafe partial class Tensor : IDisposable
         return grad;
     }
 
-    /// <summary>Takes <paramref name="dy"/>'s memory as the gradient, without a copy. False when there is one already.</summary>
+    /// <summary>
+    /// Takes <paramref name="dy"/>'s memory as the gradient, without a copy. False when there is one already.
+    /// </summary>
     internal bool TryAdoptGrad(Tensor dy)
     {
         if (grad is not null || IsLeaf)
@@ -267,7 +271,9 @@ public sealed unsafe partial class Tensor : IDisposable
         return taken;
     }
 
-    /// <summary>Releases a gradient that came from <see cref="TakeGrad"/> and keeps its handle for the next one.</summary>
+    /// <summary>
+    /// Releases a gradient that came from <see cref="TakeGrad"/> and keeps its handle for the next one.
+    /// </summary>
     internal void Recycle()
     {
         storage?.Release();

@@ -33,8 +33,8 @@ public sealed class TensorScope : IDisposable
     }
 
     /// <summary>
-    /// Lets <paramref name="tensor"/> outlive this scope: it moves to the enclosing scope or, without one, to the caller,
-    /// who then disposes it.
+    /// Lets <paramref name="tensor"/> outlive this scope: it moves to the enclosing scope or, without one, to the
+    /// caller, who then disposes it.
     /// </summary>
     public Tensor Keep(Tensor tensor)
     {
@@ -52,7 +52,8 @@ public sealed class TensorScope : IDisposable
         if (!open)
             return;
         if (current != this)
-            throw new InvalidOperationException("[tensor_scope] scopes must be closed in reverse order, but an inner one is open");
+            throw new InvalidOperationException(
+                "[tensor_scope] scopes must be closed in reverse order, but an inner one is open");
         open = false;
         current = parent;
         foreach (var tensor in tensors)

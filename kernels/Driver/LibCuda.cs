@@ -114,7 +114,9 @@ public sealed unsafe partial class LibCuda : ICudaDriver
     /// <inheritdoc/>
     public string? LastFault => null;
 
-    /// <summary>cuBLASLt where it loads, its choices kept in the user's cache folder; else the project's own kernels.</summary>
+    /// <summary>
+    /// cuBLASLt where it loads, its choices kept in the user's cache folder; else the project's own kernels.
+    /// </summary>
     public IGemm CreateGemm(CudaContext context) =>
         CublasGemm.TryCreate(context, out CublasGemm? gemm, out _, AlgorithmCache.DefaultFile)
             ? gemm

@@ -260,5 +260,6 @@ internal sealed unsafe class InstructionBuilder
     }
 
     private static bool IsBits(PtxType type) =>
-        type is PtxType.B8 or PtxType.B16 or PtxType.B32 or PtxType.B64 or PtxType.TF32 or PtxType.F16x2 or PtxType.BF16x2;
+        type is PtxType.B8 or PtxType.B16 or PtxType.B32 or PtxType.B64 or PtxType.TF32 or PtxType.F16x2
+            or PtxType.BF16x2;
 }

@@ -92,7 +92,8 @@ internal static unsafe class SpecialRegisters
             "%nwarpid" => (ulong)block.Warps.Length,
             "%nsmid" => 132,
             "%smid" => (ulong)(
-                ((long)block.GridIndex.Z * launch.Grid.Y + block.GridIndex.Y) * launch.Grid.X + block.GridIndex.X) % 132,
+                ((long)block.GridIndex.Z * launch.Grid.Y + block.GridIndex.Y) * launch.Grid.X
+                    + block.GridIndex.X) % 132,
             "%lanemask_eq" => bit,
             "%lanemask_lt" => bit - 1,
             "%lanemask_le" => bit | (bit - 1),

@@ -4,8 +4,8 @@ namespace CudaLora.Kernels.Simd;
 
 /// <summary>
 /// Softmax attention with grouped-query heads, y = softmax(scale * q kᵀ + mask) v, without a (Tq, Tk) matrix
-/// (FlashAttention, Dao et al. 2022). Sizes and mask: <see cref="AttentionShape"/>. Sums have a fixed order, so the bits
-/// do not depend on the thread count. Nothing is allocated once each thread has its work memory.
+/// (FlashAttention, Dao et al. 2022). Sizes and mask: <see cref="AttentionShape"/>. Sums have a fixed order, so the
+/// bits do not depend on the thread count. Nothing is allocated once each thread has its work memory.
 /// </summary>
 public static unsafe class Attention
 {

@@ -3,7 +3,9 @@ namespace CudaLora.Kernels.Simd;
 /// <summary>Sums an array down to a shape that broadcasts to its own: the gradient of broadcasting.</summary>
 public static unsafe class ReduceToShape
 {
-    /// <summary>target (+)= sum of x over each dimension that <paramref name="targetDims"/> lacks or has as 1.</summary>
+    /// <summary>
+    /// target (+)= sum of x over each dimension that <paramref name="targetDims"/> lacks or has as 1.
+    /// </summary>
     public static void Run(
         float* x, ReadOnlySpan<int> dims, float* target, ReadOnlySpan<int> targetDims, bool accumulate = false)
     {

@@ -5,7 +5,9 @@ public static unsafe class SumKernel
 {
     private const int Chunk = 16384;
 
-    /// <summary>y (outer, inner) (+)= scale * sum of x (outer, axis, inner) over axis; 1 / axis gives the mean.</summary>
+    /// <summary>
+    /// y (outer, inner) (+)= scale * sum of x (outer, axis, inner) over axis; 1 / axis gives the mean.
+    /// </summary>
     public static void Axis(
         float* x, int outer, int axis, int inner, float scale, float* y, bool accumulate = false)
     {

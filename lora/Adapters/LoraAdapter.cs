@@ -60,8 +60,11 @@ public sealed class LoraAdapter : IDisposable
 
     internal AdapterBiases Biases => biases;
 
-    /// <summary>A new adapter, initialised from <paramref name="random"/>, active and trainable; the base is frozen.</summary>
-    /// <exception cref="UserErrorException">A target module does not exist; the message lists those that do.</exception>
+    /// <summary>
+    /// A new adapter, initialised from <paramref name="random"/>, active and trainable; the base is frozen.
+    /// </summary>
+    /// <exception cref="UserErrorException">A target module does not exist; the message lists those that
+    /// do.</exception>
     public static LoraAdapter Create(CausalLM model, LoraConfig config, Generator random, string name = "default")
     {
         config.Validate();
@@ -74,7 +77,8 @@ public sealed class LoraAdapter : IDisposable
     }
 
     /// <summary>An adapter from a PEFT folder, active and frozen.</summary>
-    /// <exception cref="UserErrorException">Not an adapter folder, or made for another base; names and shapes are given.</exception>
+    /// <exception cref="UserErrorException">Not an adapter folder, or made for another base; names and shapes are
+    /// given.</exception>
     public static LoraAdapter Load(CausalLM model, string folder, string name = "default", Generator? random = null)
     {
         var config = LoraConfig.Read(folder);
@@ -96,7 +100,9 @@ public sealed class LoraAdapter : IDisposable
         }
     }
 
-    /// <summary>Writes adapter_config.json and adapter_model.safetensors, values as F32 or rounded to 16 bits.</summary>
+    /// <summary>
+    /// Writes adapter_config.json and adapter_model.safetensors, values as F32 or rounded to 16 bits.
+    /// </summary>
     public void Save(string folder, SafetensorsDType dtype = SafetensorsDType.F32) =>
         PeftFiles.Write(this, folder, dtype);
 
@@ -121,7 +127,9 @@ public sealed class LoraAdapter : IDisposable
         Model.ActiveAdapter = this;
     }
 
-    /// <summary>Takes this adapter out of the forward pass: unless it is merged, the model is the base again, bit for bit.</summary>
+    /// <summary>
+    /// Takes this adapter out of the forward pass: unless it is merged, the model is the base again, bit for bit.
+    /// </summary>
     public void Deactivate()
     {
         if (!IsActive)
@@ -135,9 +143,9 @@ public sealed class LoraAdapter : IDisposable
     }
 
     /// <summary>
-    /// Adds s B A to the base weights of every layer, and puts trained copies and biases in the place of the base's: the
-    /// model can then be saved as one without adapter. Several adapters with copies or biases of the same layers are
-    /// unmerged in reverse order.
+    /// Adds s B A to the base weights of every layer, and puts trained copies and biases in the place of the base's:
+    /// the model can then be saved as one without adapter. Several adapters with copies or biases of the same layers
+    /// are unmerged in reverse order.
     /// </summary>
     /// <exception cref="UserErrorException">
     /// It changes a weight that the embedding and the output layer share; the merged model could not hold both.

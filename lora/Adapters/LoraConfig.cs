@@ -60,7 +60,9 @@ public sealed record LoraConfig
     /// <summary><c>layers_to_transform</c>: only these layer numbers; null means all.</summary>
     public IReadOnlyList<int>? LayersToTransform { get; init; }
 
-    /// <summary><c>layers_pattern</c>: the component before the layer number; null means the first number is it.</summary>
+    /// <summary>
+    /// <c>layers_pattern</c>: the component before the layer number; null means the first number is it.
+    /// </summary>
     public IReadOnlyList<string>? LayersPattern { get; init; }
 
     /// <summary><c>rank_pattern</c>: ranks of single modules; the first matching pattern counts.</summary>

@@ -35,7 +35,8 @@ internal static class PeftFiles
         foreach (var entry in file.Entries.Values)
         {
             if (!stored.TryAdd(Normalised(entry.Name), entry))
-                throw new UserErrorException($"{path}: each tensor must be there once, but '{entry.Name}' is the same as "
+                throw new UserErrorException(
+                    $"{path}: each tensor must be there once, but '{entry.Name}' is the same as "
                     + $"'{stored[Normalised(entry.Name)].Name}'");
         }
         foreach (var slot in Slots(adapter))

@@ -5,8 +5,8 @@ namespace CudaLora.Lora;
 
 /// <summary>
 /// Python regular expressions, as adapter configs contain them, on .NET. The spellings that differ are translated:
-/// <c>(?P&lt;n&gt;</c>, <c>(?P=n)</c>, <c>\Z</c>, <c>{,n}</c>. Possessive quantifiers do not exist here and are refused.
-/// A pattern that takes more than two seconds on one name is refused too.
+/// <c>(?P&lt;n&gt;</c>, <c>(?P=n)</c>, <c>\Z</c>, <c>{,n}</c>. Possessive quantifiers do not exist here and are
+/// refused. A pattern that takes more than two seconds on one name is refused too.
 /// </summary>
 internal static class PythonRegex
 {

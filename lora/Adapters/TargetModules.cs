@@ -20,7 +20,8 @@ public static class TargetModules
     /// <param name="family">Decides the targets if the config has none.</param>
     /// <param name="everyNameMustMatch">Refuse a list with a name that no module has. PEFT does not; adapters made
     /// elsewhere may list names of several families.</param>
-    /// <exception cref="UserErrorException">Nothing matches, or a match is not a linear layer; lists what exists.</exception>
+    /// <exception cref="UserErrorException">Nothing matches, or a match is not a linear layer; lists what
+    /// exists.</exception>
     public static IReadOnlyList<LoraTarget> Resolve(
         LoraConfig config, IReadOnlyList<ModulePath> modules, ModelFamily family, bool everyNameMustMatch = true)
     {
@@ -28,7 +29,8 @@ public static class TargetModules
         if (everyNameMustMatch) CheckNames(selector, modules);
         var layer = new LayerFilter(config);
         var ranks = config.RankPattern.Select(p => (Compile(p.Key, "rank_pattern", Suffix(p.Key)), p.Value)).ToArray();
-        var alphas = config.AlphaPattern.Select(p => (Compile(p.Key, "alpha_pattern", Suffix(p.Key)), p.Value)).ToArray();
+        var alphas = config.AlphaPattern
+            .Select(p => (Compile(p.Key, "alpha_pattern", Suffix(p.Key)), p.Value)).ToArray();
         var targets = new List<LoraTarget>();
         try
         {

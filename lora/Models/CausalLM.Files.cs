@@ -14,8 +14,8 @@ public sealed partial class CausalLM
     /// Loads a Hugging Face model folder: config.json, generation_config.json if there, and model.safetensors or its
     /// shards in F32, F16, BF16 or F64, which become F32.
     /// </summary>
-    /// <exception cref="UserErrorException">A file is missing or damaged, the architecture is not supported, or the tensors
-    /// are not those of the config; names file, field or tensor.</exception>
+    /// <exception cref="UserErrorException">A file is missing or damaged, the architecture is not supported, or the
+    /// tensors are not those of the config; names file, field or tensor.</exception>
     public static CausalLM Load(string folder)
     {
         if (!Directory.Exists(folder)) throw new UserErrorException($"{folder}: the model folder does not exist");

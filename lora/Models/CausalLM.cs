@@ -4,8 +4,8 @@ namespace CudaLora.Lora;
 
 /// <summary>
 /// A decoder-only language model of one of the <see cref="ModelFamily"/> families. Parameters carry the names of the
-/// Hugging Face model; they are frozen until <see cref="Module.SetTrainable"/>. Letters: B rows, T tokens, C hidden size,
-/// V vocabulary.
+/// Hugging Face model; they are frozen until <see cref="Module.SetTrainable"/>. Letters: B rows, T tokens, C hidden
+/// size, V vocabulary.
 /// </summary>
 public sealed partial class CausalLM : Module
 {
@@ -58,7 +58,9 @@ public sealed partial class CausalLM : Module
     /// <summary>The output layer (V, C); its weight is the embedding's if the config ties them.</summary>
     public Linear Head { get; }
 
-    /// <summary>Keep only each block's input for backward and compute the rest again: less memory, a third more time.</summary>
+    /// <summary>
+    /// Keep only each block's input for backward and compute the rest again: less memory, a third more time.
+    /// </summary>
     public bool GradientCheckpointing { get; set; }
 
     /// <summary>The stream dropout in adapters draws from; gradient checkpointing rewinds it.</summary>
@@ -96,8 +98,8 @@ public sealed partial class CausalLM : Module
     /// <param name="positions">Position of each token (B, T), I32; null counts from 0 in each row.</param>
     /// <param name="segments">Number of each token's text (B, T), I32, when rows pack several; tokens attend within
     /// their own. Give positions as well, as each text starts at 0.</param>
-    /// <param name="lengths">Tokens that count in each row (B), I32; the rest is padding on the right, whose outputs mean
-    /// nothing.</param>
+    /// <param name="lengths">Tokens that count in each row (B), I32; the rest is padding on the right, whose outputs
+    /// mean nothing.</param>
     public Tensor Hidden(
         Tensor ids, Tensor? positions = null, Tensor? segments = null, Tensor? lengths = null)
     {

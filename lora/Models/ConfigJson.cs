@@ -5,7 +5,9 @@ using CudaLora.Engine;
 
 namespace CudaLora.Lora;
 
-/// <summary>Writes JSON as Hugging Face's Python does: two spaces, sorted keys, numbers as Python spells them.</summary>
+/// <summary>
+/// Writes JSON as Hugging Face's Python does: two spaces, sorted keys, numbers as Python spells them.
+/// </summary>
 internal static class ConfigJson
 {
     private static readonly JsonSerializerOptions Options = new()

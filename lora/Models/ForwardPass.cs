@@ -23,7 +23,9 @@ internal sealed class ForwardPass
     /// <summary>Keys and values of earlier tokens, or null.</summary>
     public KvCache? Cache { get; init; }
 
-    /// <summary>Attention of q (B, T, H, D) over k and v (B, T, G, D) and what the cache holds: (B, T, H * D).</summary>
+    /// <summary>
+    /// Attention of q (B, T, H, D) over k and v (B, T, G, D) and what the cache holds: (B, T, H * D).
+    /// </summary>
     public Tensor Attend(int layer, int window, Tensor q, Tensor k, Tensor v)
     {
         if (Cache is { } cache)

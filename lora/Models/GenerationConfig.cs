@@ -3,7 +3,9 @@ using CudaLora.Engine;
 
 namespace CudaLora.Lora;
 
-/// <summary>generation_config.json: ids that stop and defaults for sampling. Fields that are not read are kept.</summary>
+/// <summary>
+/// generation_config.json: ids that stop and defaults for sampling. Fields that are not read are kept.
+/// </summary>
 public sealed record GenerationConfig
 {
     /// <summary>Id that begins a text, if any.</summary>
@@ -32,7 +34,9 @@ public sealed record GenerationConfig
 
     internal JsonObject? Source { get; init; }
 
-    /// <summary>Reads generation_config.json of a model folder; without the file, the ids of the model config.</summary>
+    /// <summary>
+    /// Reads generation_config.json of a model folder; without the file, the ids of the model config.
+    /// </summary>
     /// <exception cref="UserErrorException">The file is malformed.</exception>
     public static GenerationConfig Read(string folder, ModelConfig model)
     {

@@ -55,7 +55,9 @@ public sealed unsafe class KvCache : IDisposable
             tensor.Dispose();
     }
 
-    /// <summary>Stores k and v (B, T, G, D) of a layer after what each row holds, and returns the whole cache.</summary>
+    /// <summary>
+    /// Stores k and v (B, T, G, D) of a layer after what each row holds, and returns the whole cache.
+    /// </summary>
     internal (Tensor Keys, Tensor Values) Append(int layer, Tensor k, Tensor v)
     {
         Copy(k, keys[layer]);

@@ -92,8 +92,8 @@ public sealed record ModelConfig
     public int WindowOf(int layer) => Windows.Count == 0 ? 0 : Windows[layer];
 
     /// <summary>Reads config.json, given its folder or the file itself.</summary>
-    /// <exception cref="UserErrorException">Missing, malformed, or with a field that changes the mathematics in a way that
-    /// is not supported; the message names file, field, value and what is supported.</exception>
+    /// <exception cref="UserErrorException">Missing, malformed, or with a field that changes the mathematics in a way
+    /// that is not supported; the message names file, field, value and what is supported.</exception>
     public static ModelConfig Read(string path)
     {
         string file = Path.GetFileName(path).EndsWith(".json", StringComparison.Ordinal)

@@ -3,8 +3,8 @@ using CudaLora.Kernels.Simd;
 namespace CudaLora.Lora;
 
 /// <summary>
-/// Chooses the next token from logits: temperature, then top-k, then top-p, in the order of Hugging Face. Equal logits are
-/// ordered by id. Each draw is a function of (seed, row, step) alone.
+/// Chooses the next token from logits: temperature, then top-k, then top-p, in the order of Hugging Face. Equal logits
+/// are ordered by id. Each draw is a function of (seed, row, step) alone.
 /// </summary>
 public sealed unsafe class Sampler
 {

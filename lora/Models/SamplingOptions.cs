@@ -33,7 +33,8 @@ public sealed record SamplingOptions
         if (!double.IsFinite(Temperature) || Temperature < 0)
             throw new UserErrorException($"temperature must be at least 0, but is {Temperature}");
         if (TopK < 0) throw new UserErrorException($"top_k must be at least 0, but is {TopK}");
-        if (TopP is not (> 0 and <= 1)) throw new UserErrorException($"top_p must be above 0 and at most 1, but is {TopP}");
+        if (TopP is not (> 0 and <= 1))
+            throw new UserErrorException($"top_p must be above 0 and at most 1, but is {TopP}");
         if (MaxNewTokens < 1) throw new UserErrorException($"max_new_tokens must be at least 1, but is {MaxNewTokens}");
     }
 }

@@ -33,7 +33,9 @@ public static class TextGenerator
         CancellationToken cancel = default) =>
         model.Generate([prompt], options, onToken is null ? null : (_, token) => onToken(token), cancel)[0];
 
-    /// <summary>Continues prompts of any lengths in one batch. Rows do not influence each other, but for rounding.</summary>
+    /// <summary>
+    /// Continues prompts of any lengths in one batch. Rows do not influence each other, but for rounding.
+    /// </summary>
     /// <param name="model">The model; dropout is off meanwhile.</param>
     /// <param name="prompts">Tokens of each prompt, at least one each.</param>
     /// <param name="options">Sampling and length.</param>
@@ -92,7 +94,8 @@ public static class TextGenerator
             stops = new StopReason?[prompts.Count];
             counts = prompts.Select(p => p.Count).ToArray();
             var longest = counts.Max();
-            var room = (int)Math.Min((long)longest + options.MaxNewTokens, Math.Max(longest, model.Config.MaxPositions));
+            var room = (int)Math.Min(
+                (long)longest + options.MaxNewTokens, Math.Max(longest, model.Config.MaxPositions));
             // One slot to spare: rows that have ended are computed on, their token landing where nothing is read.
             cache = new KvCache(model.Config, prompts.Count, room + 1);
         }

@@ -2,7 +2,9 @@ using CudaLora.Engine;
 
 namespace CudaLora.Lora;
 
-/// <summary>A way to fine-tune a model: which parameters train, and how the result is saved. LoRA, full training, ...</summary>
+/// <summary>
+/// A way to fine-tune a model: which parameters train, and how the result is saved. LoRA, full training, ...
+/// </summary>
 public interface IFineTuning
 {
     /// <summary>Name of the method: <c>lora</c>, <c>full</c>.</summary>

@@ -38,7 +38,9 @@ public readonly record struct EvalReport(int Step, double Loss, double Seconds, 
     public double Perplexity => Math.Exp(Loss);
 }
 
-/// <summary>Watches a training run. Every method has an empty default, so an observer implements what it shows.</summary>
+/// <summary>
+/// Watches a training run. Every method has an empty default, so an observer implements what it shows.
+/// </summary>
 public interface ITrainerObserver
 {
     /// <summary>Before the first step.</summary>
@@ -66,7 +68,9 @@ public interface ITrainerObserver
     {
     }
 
-    /// <summary>Something the user should know: truncated examples, a resumed run, a checkpoint that was skipped.</summary>
+    /// <summary>
+    /// Something the user should know: truncated examples, a resumed run, a checkpoint that was skipped.
+    /// </summary>
     void OnMessage(string message)
     {
     }

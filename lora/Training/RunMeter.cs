@@ -1,6 +1,8 @@
 namespace CudaLora.Lora;
 
-/// <summary>Loss and speed of a run: the mean since the last log row, tokens per second over the last steps, time left.</summary>
+/// <summary>
+/// Loss and speed of a run: the mean since the last log row, tokens per second over the last steps, time left.
+/// </summary>
 internal sealed class RunMeter(int firstStep, int totalSteps)
 {
     private const int Window = 20;

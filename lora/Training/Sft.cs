@@ -3,8 +3,8 @@ using CudaLora.Engine;
 namespace CudaLora.Lora;
 
 /// <summary>
-/// Supervised fine-tuning: cross-entropy of the next token over the labelled tokens. Only their hidden states go through
-/// the output layer, so prompts and padding cost no logits.
+/// Supervised fine-tuning: cross-entropy of the next token over the labelled tokens. Only their hidden states go
+/// through the output layer, so prompts and padding cost no logits.
 /// </summary>
 public sealed class Sft : IObjective
 {

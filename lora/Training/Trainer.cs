@@ -55,8 +55,8 @@ public sealed class Trainer
         : Math.Max(1, (int)Math.Ceiling(arguments.NumTrainEpochs * StepsPerEpoch));
 
     /// <summary>
-    /// Trains to the end, or until <paramref name="stop"/> is set: then the step in progress is finished, a checkpoint is
-    /// written and the result says so.
+    /// Trains to the end, or until <paramref name="stop"/> is set: then the step in progress is finished, a checkpoint
+    /// is written and the result says so.
     /// </summary>
     public TrainingResult Run(CancellationToken stop = default)
     {
@@ -75,7 +75,8 @@ public sealed class Trainer
             Step(runner, schedule, meter);
             var stopping = stop.IsCancellationRequested;
             var improved = EvaluateIfDue();
-            if (stopping || IsDue(arguments.SaveStrategy, arguments.SaveSteps) || (improved && arguments.LoadBestModelAtEnd))
+            if (stopping || IsDue(arguments.SaveStrategy, arguments.SaveSteps)
+                || (improved && arguments.LoadBestModelAtEnd))
                 SaveCheckpoint(runner, improved);
             if (stopping || HasStalled())
             {
@@ -90,7 +91,8 @@ public sealed class Trainer
         AddLastRow(meter, clock.Elapsed);
         state.Write(arguments.OutputDir, arguments);
         return new TrainingResult(
-            end, state.GlobalStep, meter.MeanLoss, clock.Elapsed, meter.Tokens / Math.Max(1e-9, stepping.Elapsed.TotalSeconds),
+            end, state.GlobalStep, meter.MeanLoss, clock.Elapsed,
+            meter.Tokens / Math.Max(1e-9, stepping.Elapsed.TotalSeconds),
             newest, state);
     }
 

@@ -40,7 +40,9 @@ public sealed class TrainerState
     /// <summary>Input tokens trained on, padding not counted.</summary>
     public long NumInputTokensSeen { get; set; }
 
-    /// <summary>Floating-point operations done: 6 per parameter and token for full training, 4 where the base is frozen.</summary>
+    /// <summary>
+    /// Floating-point operations done: 6 per parameter and token for full training, 4 where the base is frozen.
+    /// </summary>
     public double TotalFlos { get; set; }
 
     /// <summary>Micro-batches drawn in the present epoch.</summary>
@@ -68,7 +70,8 @@ public sealed class TrainerState
         {
             var root = JsonNode.Parse(File.ReadAllBytes(path))!.AsObject();
             var ours = root["cudalora"]?.AsObject()
-                ?? throw new UserErrorException($"{path}: no 'cudalora' member: written by another trainer, cannot resume from it");
+                ?? throw new UserErrorException(
+                    $"{path}: no 'cudalora' member: written by another trainer, cannot resume from it");
             return new TrainerState
             {
                 GlobalStep = (int)root["global_step"]!,
@@ -87,7 +90,8 @@ public sealed class TrainerState
                 LogHistory = [.. root["log_history"]!.AsArray().Select(row => row!.DeepClone().AsObject())],
             };
         }
-        catch (Exception e) when (e is JsonException or NullReferenceException or InvalidOperationException or FormatException)
+        catch (Exception e) when (
+            e is JsonException or NullReferenceException or InvalidOperationException or FormatException)
         {
             throw new UserErrorException($"{path}: not a trainer state: {e.Message}", e);
         }

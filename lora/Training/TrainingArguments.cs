@@ -28,7 +28,10 @@ public sealed record TrainingArguments
     /// <summary>Examples per evaluation batch.</summary>
     public int PerDeviceEvalBatchSize { get; init; } = 8;
 
-    /// <summary>Micro-batches per optimiser step. The loss is normalised over all of them, so the result is that of one large batch.</summary>
+    /// <summary>
+    /// Micro-batches per optimiser step. The loss is normalised over all of them, so the result is that of one large
+    /// batch.
+    /// </summary>
     public int GradientAccumulationSteps { get; init; } = 1;
 
     /// <summary>Peak learning rate.</summary>
@@ -55,7 +58,10 @@ public sealed record TrainingArguments
     /// <summary>Optimiser steps; when positive it overrides <see cref="NumTrainEpochs"/>.</summary>
     public int MaxSteps { get; init; } = -1;
 
-    /// <summary>Schedule name: linear, cosine, cosine_with_restarts, cosine_with_min_lr, polynomial, inverse_sqrt, constant, constant_with_warmup.</summary>
+    /// <summary>
+    /// Schedule name: linear, cosine, cosine_with_restarts, cosine_with_min_lr, polynomial, inverse_sqrt, constant,
+    /// constant_with_warmup.
+    /// </summary>
     public string LrSchedulerType { get; init; } = "linear";
 
     /// <summary>Warm-up steps; a value below 1 is a share of all steps.</summary>

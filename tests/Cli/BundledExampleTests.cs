@@ -27,7 +27,8 @@ public class BundledExampleTests
         using var output = new TemporaryFolder();
         CliRun.Of("example", "--output", output.Path).AssertSucceeds();
         Assert.Equal(File.ReadAllText(Path.Combine(output.Path, "train.jsonl")), File.ReadAllText(BundledExample.Data));
-        Assert.Equal(File.ReadAllText(Path.Combine(output.Path, "eval.jsonl")), File.ReadAllText(BundledExample.EvalData));
+        Assert.Equal(File.ReadAllText(Path.Combine(output.Path, "eval.jsonl")),
+            File.ReadAllText(BundledExample.EvalData));
         Assert.Equal(
             File.ReadAllText(Path.Combine(output.Path, "base", "tokenizer.json")),
             File.ReadAllText(Path.Combine(BundledExample.Model, "tokenizer.json")));

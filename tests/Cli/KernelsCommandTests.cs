@@ -26,7 +26,8 @@ public class KernelsCommandTests
     [Fact]
     public void RunCountsAndCompares()
     {
-        CliRun run = CliRun.Of("kernels", "run", "vector_add_f32", "--shape", "4096", "--format", "json").AssertSucceeds();
+        CliRun run = CliRun.Of("kernels", "run", "vector_add_f32", "--shape", "4096", "--format",
+            "json").AssertSucceeds();
         JsonElement bytes = JsonDocument.Parse(run.Output).RootElement.EnumerateArray()
             .Single(row => row.GetProperty("of").GetString() == "global bytes");
         Assert.Equal("49,152", bytes.GetProperty("value").GetString());
@@ -40,7 +41,8 @@ public class KernelsCommandTests
             "kernels", "trace", "vector_add_f32", "--shape", "1000", "--block", "1", "--warp", "2", "--lane", "3")
             .AssertSucceeds();
         // Block 1, warp 2, lane 3 of blocks of 256 is element 256 + 64 + 3.
-        Assert.Contains("i=323", run.Output.Replace("0x143", "323", StringComparison.Ordinal), StringComparison.Ordinal);
+        Assert.Contains("i=323", run.Output.Replace("0x143", "323", StringComparison.Ordinal),
+            StringComparison.Ordinal);
         Assert.Contains("st.global.f32 [cAt], sum;", run.Output, StringComparison.Ordinal);
     }
 
@@ -63,7 +65,8 @@ public class KernelsCommandTests
         Assert.Contains(
             Ptxas.Find() is null ? "not assembled" : "parsed and assembled", run.Output, StringComparison.Ordinal);
 
-        string bad = folder.Write("bad.ptx", KernelSource.Read("VectorAdd").Replace("add.rn.f32", "adds.rn.f32", StringComparison.Ordinal));
+        string bad = folder.Write("bad.ptx",
+            KernelSource.Read("VectorAdd").Replace("add.rn.f32", "adds.rn.f32", StringComparison.Ordinal));
         CliRun.Of("kernels", "check", bad).AssertFails(1, "bad.ptx", "adds");
         CliRun.Of("kernels", "check", folder.File("none.ptx")).AssertFails(1, "none.ptx");
     }
@@ -72,8 +75,10 @@ public class KernelsCommandTests
     [InlineData("kernels needs one of", "kernels")]
     [InlineData("there is no kernel 'nothing'", "kernels", "run", "nothing")]
     [InlineData("'RmsNorm' has several entries", "kernels", "run", "RmsNorm")]
-    [InlineData("--shape takes numbers such as 64,128, but got '12,x'", "kernels", "run", "vector_add_f32", "--shape", "12,x")]
-    [InlineData("a shape must be 1 positive numbers (n), but got (1, 2)", "kernels", "run", "VectorAdd", "--shape", "1,2")]
+    [InlineData("--shape takes numbers such as 64,128, but got '12,x'", "kernels", "run", "vector_add_f32", "--shape",
+        "12,x")]
+    [InlineData("a shape must be 1 positive numbers (n), but got (1, 2)", "kernels", "run", "VectorAdd", "--shape",
+        "1,2")]
     [InlineData("--device must be emulator or cuda", "kernels", "run", "VectorAdd", "--device", "tpu")]
     [InlineData("--format must be text, markdown or json", "kernels", "list", "--format", "xml")]
     [InlineData("--lane must be 0 to 31", "kernels", "trace", "VectorAdd", "--lane", "32")]

@@ -6,7 +6,9 @@ using CudaLora.Kernels.Runtime;
 
 namespace CudaLora.Tests;
 
-/// <summary>The driver's calls as the emulator serves them: a host runs any PTX text, and every mistake is one message.</summary>
+/// <summary>
+/// The driver's calls as the emulator serves them: a host runs any PTX text, and every mistake is one message.
+/// </summary>
 public class EmulatedDriverTests
 {
     private const string Head = ".version 8.0\n.target sm_80\n.address_size 64\n";
@@ -62,7 +64,8 @@ public class EmulatedDriverTests
         Assert.Contains("kernel scale: [scale] OutOfBounds", error.Message, StringComparison.Ordinal);
         Assert.Contains("'ld.global.f32' block (0, 0, 0) warp 0 lane 4", error.Message, StringComparison.Ordinal);
         // As on a GPU the context is lost; the process is not.
-        Assert.Throws<CudaException>(() => kernel.Launch(context.Stream, new LaunchShape(1, 32), args with { Count = 4 }));
+        Assert.Throws<CudaException>(
+            () => kernel.Launch(context.Stream, new LaunchShape(1, 32), args with { Count = 4 }));
         using var second = new EmulatedDriver();
         using CudaContext healthy = CudaContext.Open(second);
         Assert.Equal([7], healthy.Memory.Upload<int>([7]).ToArray());

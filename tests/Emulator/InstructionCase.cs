@@ -43,7 +43,8 @@ internal sealed record InstructionCase(string Instruction, string Types, params 
         for (int i = 0; i < Rows.Length; i++)
         {
             ulong want = Rows[i][^1];
-            Assert.True(found[i] == want, $"{Instruction} row {i} ({string.Join(", ", Rows[i][..^1].Select(v => $"0x{v:X}"))}): "
+            Assert.True(found[i] == want,
+                $"{Instruction} row {i} ({string.Join(", ", Rows[i][..^1].Select(v => $"0x{v:X}"))}): "
                 + $"expected 0x{want:X}, but got 0x{found[i]:X}");
         }
     }

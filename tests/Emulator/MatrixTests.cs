@@ -92,8 +92,12 @@ public class MatrixTests
             body.Append(CultureInfo.InvariantCulture, $"ld.global.b32 %r{r}, [inAt+{4 * r}];\n");
         string start = integer ? "5" : halfSum ? "0x40003C00" : "0f40000000";
         for (int r = 0; r < sums; r++) body.Append(CultureInfo.InvariantCulture, $"mov.{dot} c{r}, {start};\n");
-        body.Append(CultureInfo.InvariantCulture, $"mma.sync.aligned.{shape}.row.col.{types} {{{List("c", 0, sums)}}}, ")
-            .Append(CultureInfo.InvariantCulture, $"{{{List("%r", 0, aRegisters)}}}, {{{List("%r", aRegisters, bRegisters)}}}, {{{List("c", 0, sums)}}};\n")
+        body.Append(
+            CultureInfo.InvariantCulture, $"mma.sync.aligned.{shape}.row.col.{types} {{{List("c", 0, sums)}}}, ")
+            .Append(CultureInfo.InvariantCulture, $"{{{List("%r", 0, aRegisters)}}}, ")
+            .Append(
+                CultureInfo.InvariantCulture,
+                $"{{{List("%r", aRegisters, bRegisters)}}}, {{{List("c", 0, sums)}}};\n")
             .Append(CultureInfo.InvariantCulture,
                 $"mul.wide.u32 offset, tid, {4 * sums}; add.u64 outAt, %rd1, offset;\n");
         for (int r = 0; r < sums; r++)

@@ -9,7 +9,8 @@ public unsafe class FloatConvertTests
     {
         var random = new Random(4);
         double[] values = new double[61];
-        for (int i = 0; i < values.Length; i++) values[i] = (random.NextDouble() - 0.5) * Math.Pow(10, random.Next(-45, 39));
+        for (int i = 0; i < values.Length; i++)
+            values[i] = (random.NextDouble() - 0.5) * Math.Pow(10, random.Next(-45, 39));
         float[] singles = new float[values.Length];
         fixed (double* s = values)
         fixed (float* d = singles)

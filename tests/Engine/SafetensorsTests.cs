@@ -80,7 +80,8 @@ public sealed class SafetensorsTests : IDisposable
             writer.Add(entry.Name, entry.DType, entry.Shape.ToArray(), file.Bytes(entry).ToArray());
         writer.Save(_folder.File("again.safetensors"));
         Assert.Equal(24, file.Entries.Count);
-        Assert.True(File.ReadAllBytes(path).AsSpan().SequenceEqual(File.ReadAllBytes(_folder.File("again.safetensors"))));
+        Assert.True(
+            File.ReadAllBytes(path).AsSpan().SequenceEqual(File.ReadAllBytes(_folder.File("again.safetensors"))));
     }
 
     [Theory]

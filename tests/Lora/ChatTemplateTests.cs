@@ -83,9 +83,11 @@ public class ChatTemplateTests
     public void Plain_and_alpaca()
     {
         var tokenizer = TinyTokenizer.Make();
-        Assert.Equal("### Instruction:\nHi there \n\n### Response:\nHello!<eos>\n\n### Instruction:\nBye\n\n### Response:\n",
+        Assert.Equal(
+            "### Instruction:\nHi there \n\n### Response:\nHello!<eos>\n\n### Instruction:\nBye\n\n### Response:\n",
             ChatTemplate.For(tokenizer).RenderText(Turns, addGenerationPrompt: true));
-        Assert.StartsWith("Below is an instruction that describes a task. Write a response that appropriately completes the "
+        Assert.StartsWith(
+            "Below is an instruction that describes a task. Write a response that appropriately completes the "
             + "request.\n\n### Instruction:\nHi", ChatTemplate.Named("alpaca", tokenizer).RenderText(Turns));
         Assert.StartsWith("Be kind.\n\n### Instruction:\nHi", ChatTemplate.Named("plain",
             tokenizer).RenderText(WithSystem));

@@ -120,7 +120,8 @@ public class GoldenModelTests
         var logits = model.Forward(
             Tensor.From(packed, row), Tensor.From(positions, row), Tensor.From(segments, row));
         for (var b = 0; b < 2; b++)
-            Near(whole.AsSpan(b * 20 * 64, 9 * 64).ToArray(), logits.Span<float>().Slice(b * 9 * 64, 9 * 64), 1e-4, $"text {b}");
+            Near(whole.AsSpan(b * 20 * 64, 9 * 64).ToArray(), logits.Span<float>().Slice(b * 9 * 64, 9 * 64), 1e-4,
+                $"text {b}");
     }
 
     [Theory]
@@ -132,7 +133,8 @@ public class GoldenModelTests
             model.Save(folder.Path);
         using var before = SafetensorsFile.Open(Path.Combine(Folder(name), "model.safetensors"));
         using var after = SafetensorsFile.Open(folder.File("model.safetensors"));
-        Assert.Equal(before.Entries.Keys.Order(StringComparer.Ordinal), after.Entries.Keys.Order(StringComparer.Ordinal));
+        Assert.Equal(before.Entries.Keys.Order(StringComparer.Ordinal),
+            after.Entries.Keys.Order(StringComparer.Ordinal));
         foreach (var entry in before.Entries.Values)
         {
             Assert.Equal(entry.Shape, after.Entry(entry.Name).Shape);

@@ -85,7 +85,8 @@ public class GoldenTrainerTests
         using (TensorScope.Begin())
         {
             foreach (var linear in adapter.Layers.Select(layer => layer.Linear))
-                Near(Values(golden, "merged." + linear.Weight.Path), linear.Weight.Value, linear.IsConv1D, 1e-6, "merged");
+                Near(Values(golden, "merged." + linear.Weight.Path), linear.Weight.Value, linear.IsConv1D, 1e-6,
+                    "merged");
             var ids = Tensor.From(golden.Span<int>(golden.Entry("input_ids")), Shape.Of(2, 20));
             // W + sBA is rounded once per weight: the logits move by a few units in the last place of their sums.
             Near(Values(golden, "logits"), model.Forward(ids), false, 1e-4, "logits");
@@ -154,7 +155,8 @@ public class GoldenTrainerTests
         var values = (turned ? actual.Transpose(0, 1) : actual).ToArray();
         Assert.Equal(expected.Length, values.Length);
         for (var i = 0; i < expected.Length; i++)
-            Assert.True(Math.Abs(expected[i] - values[i]) <= tolerance, $"{what}[{i}]: {expected[i]} but got {values[i]}");
+            Assert.True(Math.Abs(expected[i] - values[i]) <= tolerance,
+                $"{what}[{i}]: {expected[i]} but got {values[i]}");
     }
 
     // PyTorch's run decays every parameter, norms and biases too: one group.

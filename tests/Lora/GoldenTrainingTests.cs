@@ -5,7 +5,8 @@ using CudaLora.Lora;
 namespace CudaLora.Tests.Lora;
 
 /// <summary>
-/// Ten AdamW steps of tiny models, in full and with LoRA, against PyTorch; files and tolerances: tests/Golden/README.md.
+/// Ten AdamW steps of tiny models, in full and with LoRA, against PyTorch; files and tolerances:
+/// tests/Golden/README.md.
 /// </summary>
 public class GoldenTrainingTests
 {
@@ -198,7 +199,8 @@ internal static class GoldenModel
     {
         Assert.Equal(expected.Length, actual.Length);
         for (var i = 0; i < expected.Length; i++)
-            Assert.True(Math.Abs(expected[i] - actual[i]) <= tolerance, $"{what}[{i}]: {expected[i]} but got {actual[i]}");
+            Assert.True(Math.Abs(expected[i] - actual[i]) <= tolerance,
+                $"{what}[{i}]: {expected[i]} but got {actual[i]}");
     }
 
     /// <summary>Mean loss over the shifted labels, as Hugging Face's.</summary>

@@ -76,7 +76,8 @@ public class LoraAdapterTests
         Assert.Equal(("first", "second"), (first.Name, second.Name));
     }
 
-    // Gradient checkpointing repeats a block's dropout by rewinding the model's stream: it must be the active adapter's.
+    // Gradient checkpointing repeats a block's dropout by rewinding the model's stream: it must be the active
+    // adapter's.
     [Fact]
     public void TheDropoutStreamIsTheActiveAdapters()
     {

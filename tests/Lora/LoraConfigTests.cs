@@ -57,7 +57,8 @@ public sealed class LoraConfigTests : IDisposable
         new LoraConfig { LoraAlpha = 16, TargetModules = ModuleSelector.Of("v_proj"), BaseModel = "ü" }
             .Write(folder.Path);
         string text = File.ReadAllText(folder.File(LoraConfig.FileName));
-        Assert.StartsWith("{\n  \"alpha_pattern\": {},\n  \"auto_mapping\": null,\n  \"base_model_name_or_path\": \"ü\",\n",
+        Assert.StartsWith(
+            "{\n  \"alpha_pattern\": {},\n  \"auto_mapping\": null,\n  \"base_model_name_or_path\": \"ü\",\n",
             text);
         Assert.Contains("\"lora_alpha\": 16,\n", text);
         Assert.Contains("\"lora_dropout\": 0.0,\n", text);
@@ -107,7 +108,8 @@ public sealed class LoraConfigTests : IDisposable
     [InlineData("\"trainable_token_indices\":[5]", "'trainable_token_indices'")]
     [InlineData("\"kasa_config\":{\"a\":1}", "'kasa_config'")]
     [InlineData("\"use_bdlora\":true", "'use_bdlora'")]
-    [InlineData("\"init_lora_weights\":\"pissa\"", "'init_lora_weights' must be true, false or \"gaussian\", but is \"pissa\"")]
+    [InlineData("\"init_lora_weights\":\"pissa\"",
+        "'init_lora_weights' must be true, false or \"gaussian\", but is \"pissa\"")]
     [InlineData("\"bias\":\"some\"", "'bias' must be one of none, all, lora_only, but is \"some\"")]
     [InlineData("\"r\":0", "r must be at least 1, but is 0")]
     [InlineData("\"r\":8.5", "'r' must be a whole number, but is 8.5")]
@@ -115,7 +117,8 @@ public sealed class LoraConfigTests : IDisposable
     [InlineData("\"rank_pattern\":{\"q\":0}", "'rank_pattern.q' must be a whole number of at least 1, but is 0")]
     [InlineData("\"target_modules\":[1]", "'target_modules' must be a text or a list of texts, but is [1]")]
     [InlineData("\"target_modules\":\"(\"", "'target_modules' must be a regular expression")]
-    [InlineData("\"target_modules\":\"a\",\"layers_to_transform\":[1]", "layers_to_transform needs target_modules as a list")]
+    [InlineData("\"target_modules\":\"a\",\"layers_to_transform\":[1]",
+        "layers_to_transform needs target_modules as a list")]
     [InlineData("\"layers_pattern\":\"h\"", "layers_pattern needs layers_to_transform")]
     public void RefusesByName(string field, string message)
     {

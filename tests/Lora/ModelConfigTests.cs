@@ -112,11 +112,15 @@ public sealed class ModelConfigTests : IDisposable
 
     [Theory]
     [InlineData("\"vocab_size\":3", "'model_type' must be one of llama, mistral, qwen2, qwen3, gpt2, but is missing")]
-    [InlineData("\"model_type\":\"bert\"", "'model_type' must be one of llama, mistral, qwen2, qwen3, gpt2, but is \"bert\"")]
+    [InlineData("\"model_type\":\"bert\"",
+        "'model_type' must be one of llama, mistral, qwen2, qwen3, gpt2, but is \"bert\"")]
     [InlineData(Llama + ",\"hidden_act\":\"relu\"", "'hidden_act' must be one of silu")]
-    [InlineData(Llama + ",\"num_key_value_heads\":3", "'num_key_value_heads' must be a divisor of num_attention_heads (8), but is 3")]
-    [InlineData(Llama + ",\"rope_scaling\":{\"type\":\"yarn\",\"factor\":2}", "'rope_scaling.type' must be one of default, linear, llama3, but is \"yarn\"")]
-    [InlineData(Llama + ",\"rope_scaling\":{\"type\":\"linear\"}", "'rope_scaling.factor' must be a number above 0, but is missing")]
+    [InlineData(Llama + ",\"num_key_value_heads\":3",
+        "'num_key_value_heads' must be a divisor of num_attention_heads (8), but is 3")]
+    [InlineData(Llama + ",\"rope_scaling\":{\"type\":\"yarn\",\"factor\":2}",
+        "'rope_scaling.type' must be one of default, linear, llama3, but is \"yarn\"")]
+    [InlineData(Llama + ",\"rope_scaling\":{\"type\":\"linear\"}",
+        "'rope_scaling.factor' must be a number above 0, but is missing")]
     [InlineData(Llama + ",\"quantization_config\":{\"bits\":4}", "'quantization_config' must be absent")]
     [InlineData(Llama + ",\"partial_rotary_factor\":0.5", "'partial_rotary_factor' must be 1, but is 0.5")]
     [InlineData(Llama + ",\"rms_norm_eps\":\"x\"", "'rms_norm_eps' must be a finite number, but is \"x\"")]
@@ -125,9 +129,11 @@ public sealed class ModelConfigTests : IDisposable
     [InlineData(Llama + ",\"tie_word_embeddings\":1", "'tie_word_embeddings' must be true or false, but is 1")]
     [InlineData("\"model_type\":\"llama\",\"vocab_size\":100", "must be a whole number of at least 1, but is missing")]
     [InlineData("\"model_type\":\"llama\",\"vocab_size\":100,\"vocab_size\":100", "is not valid JSON")]
-    [InlineData("\"model_type\":\"gpt2\",\"vocab_size\":9,\"n_embd\":10,\"n_layer\":1,\"n_head\":3", "'n_head' must be a divisor of the width 10, but is 3")]
+    [InlineData("\"model_type\":\"gpt2\",\"vocab_size\":9,\"n_embd\":10,\"n_layer\":1,\"n_head\":3",
+        "'n_head' must be a divisor of the width 10, but is 3")]
     [InlineData("\"model_type\":\"gpt2\",\"vocab_size\":9,\"n_embd\":10,\"n_layer\":1,\"n_head\":2,\"scale_attn_by_inverse_layer_idx\":true", "'scale_attn_by_inverse_layer_idx' must be false")]
-    public void RefusesWithFileFieldAndValue(string fields, string message) => Assert.Contains(message, Refusal(fields));
+    public void RefusesWithFileFieldAndValue(string fields, string message) =>
+        Assert.Contains(message, Refusal(fields));
 
     [Fact]
     public void TheRealConfigIsWrittenBackWithNothingLost()

@@ -29,7 +29,8 @@ public sealed class ModelFolderTests : IDisposable
     };
 
     /// <summary>Saves a fresh model, then lets the test change the list of its tensors.</summary>
-    private void Write(Action<Dictionary<string, (long[] Shape, float[] Values)>> edit, ModelFamily family = ModelFamily.Llama)
+    private void Write(Action<Dictionary<string, (long[] Shape, float[] Values)>> edit,
+        ModelFamily family = ModelFamily.Llama)
     {
         using (var model = CausalLM.Create(Config(family), 1)) model.Save(folder.Path);
         var tensors = new Dictionary<string, (long[] Shape, float[] Values)>();
@@ -174,7 +175,8 @@ public sealed class ModelFolderTests : IDisposable
         Assert.Contains(new ModulePath("transformer.h.1.mlp.c_proj", ModuleKind.Conv1D), gpt2.ModulePaths());
         Assert.Contains("there are: q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj, lm_head",
             Assert.Throws<UserErrorException>(() => TargetModules.Resolve(
-                new LoraConfig { TargetModules = ModuleSelector.Of("c_attn") }, llama.ModulePaths(), ModelFamily.Llama)).Message);
+                new LoraConfig { TargetModules = ModuleSelector.Of("c_attn") }, llama.ModulePaths(),
+                    ModelFamily.Llama)).Message);
     }
 
     [Fact]

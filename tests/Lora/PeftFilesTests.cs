@@ -92,7 +92,8 @@ public sealed class PeftFilesTests : IDisposable
         Saved(ModelFamily.Qwen2, config with { Bias = LoraBias.LoraOnly },
             [Attention + "0.self_attn.q_proj.base_layer.bias [8]", .. adapter]);
         Saved(ModelFamily.Qwen2, config with { Bias = LoraBias.All },
-            [Attention + "0.self_attn.k_proj.bias [4]", Attention + "0.self_attn.q_proj.base_layer.bias [8]", .. adapter,
+            [Attention + "0.self_attn.k_proj.bias [4]", Attention + "0.self_attn.q_proj.base_layer.bias [8]",
+                .. adapter,
                 Attention + "0.self_attn.v_proj.bias [4]", Attention + "1.self_attn.k_proj.bias [4]",
                 Attention + "1.self_attn.q_proj.bias [8]", Attention + "1.self_attn.v_proj.bias [4]"]);
     }
@@ -211,7 +212,8 @@ public sealed class PeftFilesTests : IDisposable
         using var model = TinyModel.Create();
         using var adapter = LoraAdapter.Create(model, new LoraConfig(), new Generator(5));
         var file = folder.Write("file", "");
-        Assert.StartsWith(Path.Combine(file, Weights), Assert.Throws<UserErrorException>(() => adapter.Save(file)).Message);
+        Assert.StartsWith(Path.Combine(file, Weights),
+            Assert.Throws<UserErrorException>(() => adapter.Save(file)).Message);
     }
 
     [Fact]
@@ -286,7 +288,9 @@ public sealed class PeftFilesTests : IDisposable
                 .Order(StringComparer.Ordinal));
     }
 
-    /// <summary>Writes the weights again under the names that each of the functions gives; null leaves a tensor out.</summary>
+    /// <summary>
+    /// Writes the weights again under the names that each of the functions gives; null leaves a tensor out.
+    /// </summary>
     private void Rewrite(params Func<string, string?>[] rename)
     {
         var writer = new SafetensorsWriter();

@@ -79,7 +79,10 @@ public class SamplerTests
     [InlineData(1, 0, 1, 0, "max_new_tokens must be at least 1, but is 0")]
     public void RangesAreChecked(double temperature, int topK, double topP, int length, string message)
     {
-        var options = new SamplingOptions { Temperature = temperature, TopK = topK, TopP = topP, MaxNewTokens = length };
+        var options = new SamplingOptions
+        {
+            Temperature = temperature, TopK = topK, TopP = topP, MaxNewTokens = length,
+        };
         Assert.StartsWith(message, Assert.Throws<UserErrorException>(() => new Sampler(options)).Message);
     }
 }

@@ -9,7 +9,10 @@ public class TargetModulesTests
 
     private static ModulePath[] MakeLlama()
     {
-        var modules = new List<ModulePath> { new("model", ModuleKind.Other), new("model.embed_tokens", ModuleKind.Embedding) };
+        var modules = new List<ModulePath>
+        {
+            new("model", ModuleKind.Other), new("model.embed_tokens", ModuleKind.Embedding),
+        };
         for (int i = 0; i < 12; i++)
         {
             modules.Add(new($"model.layers.{i}.self_attn", ModuleKind.Other));
@@ -22,7 +25,8 @@ public class TargetModulesTests
         return [.. modules];
     }
 
-    private static string[] Paths(LoraConfig config, ModulePath[]? modules = null, ModelFamily family = ModelFamily.Llama) =>
+    private static string[] Paths(LoraConfig config, ModulePath[]? modules = null,
+        ModelFamily family = ModelFamily.Llama) =>
         TargetModules.Resolve(config, modules ?? Llama, family).Select(t => t.Module.Path).ToArray();
 
     private static LoraConfig Names(params string[] names) => new() { TargetModules = ModuleSelector.Of(names) };
@@ -147,7 +151,8 @@ public class TargetModulesTests
     {
         LoraConfig config = LoraConfig.Read(SharedData.Require("adapters/trl_kto_gpt2"));
         ModulePath[] modules = Enumerable.Range(0, 12).SelectMany(i => (ModulePath[])
-            [new($"transformer.h.{i}.attn.c_attn", ModuleKind.Conv1D), new($"transformer.h.{i}.mlp.c_fc", ModuleKind.Conv1D)])
+            [new($"transformer.h.{i}.attn.c_attn", ModuleKind.Conv1D),
+                new($"transformer.h.{i}.mlp.c_fc", ModuleKind.Conv1D)])
             .ToArray();
         IReadOnlyList<LoraTarget> targets = TargetModules.Resolve(config, modules, ModelFamily.Gpt2);
         using SafetensorsFile file =

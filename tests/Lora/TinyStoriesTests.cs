@@ -40,7 +40,8 @@ public class TinyStoriesTests
         var golden = Golden("tinystories656k_greedy.json");
         var prompt = Ints(golden.GetProperty("prompt_ids"));
         var logits = model.Forward(Tensor.From(prompt, Shape.Of(1, prompt.Length))).ToArray();
-        double[] first = Reals(golden.GetProperty("logits_pos0")), last = Reals(golden.GetProperty("logits_last_prompt"));
+        double[] first = Reals(golden.GetProperty("logits_pos0")),
+            last = Reals(golden.GetProperty("logits_last_prompt"));
         // F32 against float64 through two layers; logits reach 10, so 1e-4 is 1e-5 of them.
         for (var i = 0; i < 2048; i++)
         {
@@ -103,7 +104,8 @@ public class TinyStoriesTests
         Assert.Equal(together[0].Tokens, model.Generate(prompts, options)[0].Tokens);
         var greedy = options with { Temperature = 0 };
         Assert.Equal(
-            prompts.Select(p => model.Generate(p, greedy).Tokens), model.Generate(prompts, greedy).Select(c => c.Tokens));
+            prompts.Select(p => model.Generate(p, greedy).Tokens),
+                model.Generate(prompts, greedy).Select(c => c.Tokens));
         Assert.NotEqual(together[0].Tokens, model.Generate(prompts[0], options with { Seed = 6 }).Tokens);
     }
 
@@ -122,7 +124,8 @@ public class TinyStoriesTests
         Assert.Equal(StopReason.Cancelled, model.Generate(prompt, options, null, cancelled.Token).Stop);
         Assert.Contains("context of 512 tokens, but has 512",
             Assert.Throws<UserErrorException>(() => model.Generate(new int[512], options)).Message);
-        Assert.Contains("is empty", Assert.Throws<UserErrorException>(() => model.Generate(Array.Empty<int>(), options)).Message);
+        Assert.Contains("is empty",
+            Assert.Throws<UserErrorException>(() => model.Generate(Array.Empty<int>(), options)).Message);
     }
 
     [Fact]

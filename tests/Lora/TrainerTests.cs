@@ -106,7 +106,10 @@ public class TrainerTests
     public void Divergence_StopsWithStepAndBatchAndKeepsTheCheckpoint()
     {
         using var folder = new TemporaryFolder();
-        var arguments = Arguments(folder.Path) with { MaxSteps = 50, SaveSteps = 1, LearningRate = 1e30, MaxGradNorm = 0 };
+        var arguments = Arguments(folder.Path) with
+        {
+            MaxSteps = 50, SaveSteps = 1, LearningRate = 1e30, MaxGradNorm = 0,
+        };
         var error = Assert.Throws<UserErrorException>(() => Train(arguments));
         Assert.Contains("diverged at step", error.Message, StringComparison.Ordinal);
         Assert.Contains("batch", error.Message, StringComparison.Ordinal);
@@ -169,7 +172,8 @@ public class TrainerTests
         var examples = new List<SftExample>();
         for (var i = 0; i < count; i++)
         {
-            var ids = Enumerable.Range(0, length > 0 ? length : random.Next(9, 30)).Select(_ => random.Next(3, 64)).ToArray();
+            var ids = Enumerable.Range(0, length > 0 ? length : random.Next(9, 30))
+                .Select(_ => random.Next(3, 64)).ToArray();
             examples.Add(new SftExample(ids, [.. ids.Select((id, t) => t < ids.Length / 3 ? -100 : id)]));
         }
         return examples;

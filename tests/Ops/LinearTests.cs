@@ -60,7 +60,8 @@ public class LinearTests
         var x = Tensor.Zeros(Shape.Of(2, 3));
         var error = Assert.Throws<ArgumentException>(() => x.Linear(Tensor.Zeros(Shape.Of(4, 5))));
         Assert.Equal(
-            "[linear] last dimension of x must equal the weight's second, but got x (2, 3), weight (4, 5)", error.Message);
+            "[linear] last dimension of x must equal the weight's second, but got x (2, 3), weight (4, 5)",
+            error.Message);
         error = Assert.Throws<ArgumentException>(
             () => x.Linear(Tensor.Zeros(Shape.Of(4, 3)), Tensor.Zeros(Shape.Of(3))));
         Assert.Equal("[linear] bias must hold one value per output, but got bias (3), weight (4, 3)", error.Message);

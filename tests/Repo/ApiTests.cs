@@ -3,8 +3,8 @@ using System.Reflection;
 namespace CudaLora.Tests.Repo;
 
 /// <summary>
-/// What the libraries offer, as text in tests/Repo/api. A change there is a change that users see. To accept it, run this
-/// test once with the environment variable UPDATE_SNAPSHOTS=1 and commit the new text.
+/// What the libraries offer, as text in tests/Repo/api. A change there is a change that users see. To accept it, run
+/// this test once with the environment variable UPDATE_SNAPSHOTS=1 and commit the new text.
 /// </summary>
 public class ApiTests
 {

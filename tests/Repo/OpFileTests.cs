@@ -24,8 +24,8 @@ public class OpFileTests
         Assert.Empty(Ops.Where(op => !benches.Contains(op + "Bench")));
     }
 
-    // X.ptx belongs to X.cs. A variant of the same op, as GemmMmaNn of GemmMma, belongs to the file whose name it begins
-    // with, which must name it.
+    // X.ptx belongs to X.cs. A variant of the same op, as GemmMmaNn of GemmMma, belongs to the file whose name it
+    // begins with, which must name it.
     [Fact]
     public void EveryKernelHasItsLaunch()
     {

@@ -47,7 +47,8 @@ public partial class ReadmeTests
             where at >= 0
             select words[at + 1];
         Assert.Empty(projects.Where(path => !path.EndsWith(".csproj", StringComparison.Ordinal)
-            ? !Directory.Exists(SourceTree.Full(path)) || Directory.GetFiles(SourceTree.Full(path), "*.csproj").Length != 1
+            ? !Directory.Exists(SourceTree.Full(path))
+                || Directory.GetFiles(SourceTree.Full(path), "*.csproj").Length != 1
             : !File.Exists(SourceTree.Full(path))));
     }
 

@@ -37,8 +37,8 @@ public partial class SourceTests
     {
         var tooWide =
             from path in SourceTree.Files(".cs", ".ptx")
-            from line in File.ReadLines(SourceTree.Full(path)).Select((text, i) => (Text: text, Number: i + 1))
-            where line.Text.Length > MaxColumns
+            from line in Code(path)
+            where line.Text.Length > MaxColumns && !IsOneText().IsMatch(line.Text)
             select $"{path}:{line.Number} has {line.Text.Length} columns";
         Assert.Empty(tooWide);
     }
@@ -63,6 +63,24 @@ public partial class SourceTests
             select $"{path}: {match.Value}";
         Assert.Empty(bad);
     }
+
+    // The lines outside raw texts, which are as long as what they hold.
+    private static IEnumerable<(string Text, int Number)> Code(string path)
+    {
+        var (raw, number) = (false, 0);
+        foreach (var line in File.ReadLines(SourceTree.Full(path)))
+        {
+            var marks = line.Split("\"\"\"").Length - 1;
+            number++;
+            if (!raw && marks == 0)
+                yield return (line, number);
+            raw ^= marks % 2 == 1;
+        }
+    }
+
+    // A text, the one thing that is not broken for its length, and a reference that is one word.
+    [GeneratedRegex(@"^\s*(\+ |\[InlineData\()?\$*@?""|<inheritdoc cref")]
+    private static partial Regex IsOneText();
 
     [GeneratedRegex(@"\bNotImplementedException\b|\b(TODO|FIXME|XXX|HACK)\b|#region\b")]
     private static partial Regex Undone();

@@ -32,7 +32,8 @@ internal static class KernelsReport
         if (format == "text")
         {
             terminal.Line("bytes: asked of global memory; vs least: every input read once, every output written once;");
-            terminal.Line("sectors: 32-byte sectors over bytes / 32; flops: counted over the formula's; 1.00x is ideal.");
+            terminal.Line(
+                "sectors: 32-byte sectors over bytes / 32; flops: counted over the formula's; 1.00x is ideal.");
             terminal.Line("Edges of small shapes weigh: 'cudalora kernels run NAME --shape ...' takes a larger one.");
         }
         return agree ? ExitCode.Success : ExitCode.Failure;

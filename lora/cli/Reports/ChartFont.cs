@@ -3,7 +3,9 @@ using SkiaSharp;
 
 namespace CudaLora.Cli;
 
-/// <summary>The font of charts, embedded: the same labels everywhere, also on machines that have no font at all.</summary>
+/// <summary>
+/// The font of charts, embedded: the same labels everywhere, also on machines that have no font at all.
+/// </summary>
 internal sealed class ChartFont : IFontResolver
 {
     public const string Name = "CudaLora Chart";
