@@ -18,8 +18,13 @@ internal sealed unsafe class InstructionBuilder
         Decoder = decoder;
         _source = source;
         _modifiers = [.. source.Modifiers];
-        Result = new Instruction { Source = source, Index = index, Line = source.Line,
-            GuardNegated = source.GuardNegated };
+        Result = new Instruction
+        {
+            Source = source,
+            Index = index,
+            Line = source.Line,
+            GuardNegated = source.GuardNegated
+        };
         if (source.Guard is null) return;
         Result.Guard = decoder.Row(source.Guard);
         Result.GuardRegister = source.Guard.Index;

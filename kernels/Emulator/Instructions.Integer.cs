@@ -180,7 +180,7 @@ internal static unsafe partial class Instructions
                 if (d == -1) return remainder ? 0 : Narrow(0 - n, type);
                 return Narrow(remainder ? n % d : n / d, type);
             }
-            : (x, y, _) => y == 0 ? (remainder ? x : Narrow(-1, type)) : remainder ? x % y : x / y);
+        : (x, y, _) => y == 0 ? (remainder ? x : Narrow(-1, type)) : remainder ? x % y : x / y);
     }
 
     private readonly struct AddI : IVectorOp

@@ -25,8 +25,14 @@ internal static unsafe partial class Instructions
         b.Take("satfinite");
         PtxType d = b.TakeType(), a = b.TakeType(), other = b.TakeType(), c = b.TakeType();
         int k = 4 << shape;
-        int bits = a switch { PtxType.TF32 => 32, PtxType.F16 or PtxType.BF16 => 16, PtxType.S8 or PtxType.U8 => 8, _ =>
-            0 };
+        int bits = a switch
+        {
+            PtxType.TF32 => 32,
+            PtxType.F16 or PtxType.BF16 => 16,
+            PtxType.S8 or PtxType.U8 => 8,
+            _ =>
+            0
+        };
         bool integer = bits == 8;
         bool types = bits != 0 && d == c
             && (integer ? d == PtxType.S32 && other is PtxType.S8 or PtxType.U8 : a == other)

@@ -44,8 +44,14 @@ internal static unsafe partial class Instructions
             throw b.Unsupported("expected .m64nNkK with N a multiple of 8 up to 256");
         b.Take("satfinite");
         PtxType d = b.TakeType(), a = b.TakeType(), other = b.TakeType();
-        int size = a switch { PtxType.F16 or PtxType.BF16 => 2, PtxType.TF32 => 4, PtxType.S8 or PtxType.U8 => 1, _ =>
-            0 };
+        int size = a switch
+        {
+            PtxType.F16 or PtxType.BF16 => 2,
+            PtxType.TF32 => 4,
+            PtxType.S8 or PtxType.U8 => 1,
+            _ =>
+            0
+        };
         bool integer = size == 1;
         bool types = size != 0 && k * size == 32 && (integer ? d == PtxType.S32 && other is PtxType.S8 or PtxType.U8
             : a == other && (d == PtxType.F32 || (d == PtxType.F16 && a == PtxType.F16)));

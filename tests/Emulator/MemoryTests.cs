@@ -37,7 +37,8 @@ public class MemoryTests
         Assert.Equal(0, found[0]);
         var one = new PtxProgram(
             PtxText.Kernel("ld.global.s8 %r0, [inAt]; ld.global.u8 %r1, [inAt]; ld.global.s16 %r2, [inAt]; "
-            + "mad.lo.s32 %r0, %r0, 1000, %r1; add.s32 %r0, %r0, %r2; st.global.b32 [outAt], %r0;")) { Block = 1 };
+            + "mad.lo.s32 %r0, %r0, 1000, %r1; add.s32 %r0, %r0, %r2; st.global.b32 [outAt], %r0;"))
+        { Block = 1 };
         Assert.Equal((-2 * 1000) + 254 - 2, one.Input(-2).Output<int>(1).Run().Succeeded().Read<int>(1)[0]);
     }
 

@@ -39,15 +39,33 @@ public sealed unsafe class AttentionTests
         yield return new() { Batch = 1, Queries = 70, Keys = 200, QueryHeads = 6, KeyHeads = 1, Size = 40 };
         yield return new()
         {
-            Batch = 1, Queries = 65, Keys = 129, QueryHeads = 2, KeyHeads = 2, Size = 64, Causal = false,
+            Batch = 1,
+            Queries = 65,
+            Keys = 129,
+            QueryHeads = 2,
+            KeyHeads = 2,
+            Size = 64,
+            Causal = false,
         };
         yield return new()
         {
-            Batch = 1, Queries = 130, Keys = 130, QueryHeads = 2, KeyHeads = 1, Size = 16, Window = 20,
+            Batch = 1,
+            Queries = 130,
+            Keys = 130,
+            QueryHeads = 2,
+            KeyHeads = 1,
+            Size = 16,
+            Window = 20,
         };
         yield return new()
         {
-            Batch = 1, Queries = 80, Keys = 300, QueryHeads = 2, KeyHeads = 1, Size = 16, Window = 130,
+            Batch = 1,
+            Queries = 80,
+            Keys = 300,
+            QueryHeads = 2,
+            KeyHeads = 1,
+            Size = 16,
+            Window = 130,
         };
         yield return new() { Batch = 1, Queries = 9, Keys = 9, QueryHeads = 1, KeyHeads = 1, Size = 1 };
         yield return new() { Batch = 1, Queries = 50, Keys = 20, QueryHeads = 2, KeyHeads = 2, Size = 8 };

@@ -22,7 +22,8 @@ internal static class StubLibrary
             path = Path.Combine(Directory.CreateTempSubdirectory("cudalora-stub-").FullName, library);
             string file = Path.Combine(SharedData.Root, "tests", "Kernels", "native", source);
             using Process process = Process.Start(new ProcessStartInfo(
-                Compiler()!, ["-shared", "-fPIC", "-O1", "-o", path, file]) { RedirectStandardError = true })!;
+                Compiler()!, ["-shared", "-fPIC", "-O1", "-o", path, file])
+            { RedirectStandardError = true })!;
             string said = process.StandardError.ReadToEnd();
             process.WaitForExit();
             Assert.True(process.ExitCode == 0, said);

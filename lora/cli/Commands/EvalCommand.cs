@@ -70,17 +70,17 @@ internal sealed class EvalCommand() : CliCommand(
 
     private static JsonObject ToJson(SettingValues values, HeldOutScore score, int examples, TimeSpan time,
         DeviceChoice device) => new()
-    {
-        ["model"] = values.Get(SharedSettings.Model),
-        ["adapter"] = values.Get(AdapterSettings.Adapter),
-        ["data"] = values.Get(Data),
-        ["eval_loss"] = ReportJson.Number(score.Loss),
-        ["perplexity"] = ReportJson.Number(score.Perplexity),
-        ["exact_match"] = score.ExactMatch,
-        ["exact_match_samples"] = score.Answers.Count,
-        ["eval_examples"] = examples,
-        ["eval_runtime_s"] = Math.Round(time.TotalSeconds, 3),
-        ["device"] = device.Device.Name,
-        ["command"] = values.CommandLine,
-    };
+        {
+            ["model"] = values.Get(SharedSettings.Model),
+            ["adapter"] = values.Get(AdapterSettings.Adapter),
+            ["data"] = values.Get(Data),
+            ["eval_loss"] = ReportJson.Number(score.Loss),
+            ["perplexity"] = ReportJson.Number(score.Perplexity),
+            ["exact_match"] = score.ExactMatch,
+            ["exact_match_samples"] = score.Answers.Count,
+            ["eval_examples"] = examples,
+            ["eval_runtime_s"] = Math.Round(time.TotalSeconds, 3),
+            ["device"] = device.Device.Name,
+            ["command"] = values.CommandLine,
+        };
 }

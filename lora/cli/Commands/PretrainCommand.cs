@@ -54,7 +54,8 @@ internal sealed class PretrainCommand() : CliCommand(
         var (train, held) = RecordSet.Load(values, encoder, data, values.Get(DataSettings.EvalData), Note);
         var method = new FullFineTuning(loaded.Model);
         var arguments = TrainSettings.Arguments(values, train.Examples.Count, held.Examples.Count > 0, Rate)
-            with { MaxLength = Math.Min(values.Get(DataSettings.MaxLength), loaded.Context) };
+            with
+        { MaxLength = Math.Min(values.Get(DataSettings.MaxLength), loaded.Context) };
         loaded.Model.GradientCheckpointing = arguments.GradientCheckpointing;
         RunConfig.Write(Name, output, values, Settings);
         var run = new TrainingRun(loaded, method, encoder, train, held, arguments, new Generator((ulong)seed))

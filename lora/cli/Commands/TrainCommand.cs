@@ -53,7 +53,8 @@ internal sealed class TrainCommand() : CliCommand(
         var method = Prepare(loaded, adapterConfig, values.Get(AdapterSettings.StartAdapter), random);
         var arguments =
             TrainSettings.Arguments(values, train.Examples.Count, held.Examples.Count > 0, isLora ? LoraRate : FullRate)
-            with { MaxLength = Math.Min(values.Get(DataSettings.MaxLength), loaded.Context) };
+            with
+            { MaxLength = Math.Min(values.Get(DataSettings.MaxLength), loaded.Context) };
         loaded.Model.GradientCheckpointing = arguments.GradientCheckpointing;
         RunConfig.Write(Name, output, values, Settings);
         var run = new TrainingRun(loaded, method, encoder, train, held, arguments, random)

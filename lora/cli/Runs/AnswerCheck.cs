@@ -47,8 +47,12 @@ internal static class AnswerCheck
         var room = references.Max(r => loaded.Tokenizer.Encode(r, addSpecialTokens: false).Length) + 2;
         var continuations = loaded.Model.Generate(
             prompts,
-            new SamplingOptions { Temperature = 0, MaxNewTokens = Math.Min(room, LongestAnswer),
-            StopIds = loaded.StopIds },
+            new SamplingOptions
+            {
+                Temperature = 0,
+                MaxNewTokens = Math.Min(room, LongestAnswer),
+                StopIds = loaded.StopIds
+            },
             cancel: stop);
         return records.Select((record, i) => new Answer(
             PromptText(record), references[i], Text(loaded.Tokenizer, continuations[i].Tokens)));

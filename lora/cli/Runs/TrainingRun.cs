@@ -86,9 +86,9 @@ internal sealed class TrainingRun(
 
     public static Batcher HeldBatches(LoadedModel loaded, RecordSet held, int batchSize) =>
         new(held.Examples, new BatcherOptions
-    {
-        BatchSize = batchSize,
-        Shuffle = false,
-        PadId = loaded.Tokenizer.PadId ?? 0,
-    });
+        {
+            BatchSize = batchSize,
+            Shuffle = false,
+            PadId = loaded.Tokenizer.PadId ?? 0,
+        });
 }
