@@ -38,8 +38,11 @@ internal abstract class Setting(string key, string help, string example)
 
     public IEnumerable<string> Keys => OtherKeys.Prepend(Key);
 
-    /// <summary>The System.CommandLine option; values arrive as raw text and are read by <see cref="Parse"/>.</summary>
-    public Option Option => option ??= MakeOption();
+    /// <summary>
+    /// The System.CommandLine option; values arrive as raw text and are read by <see cref="Parse"/>. One object, also
+    /// when command lines are read at the same time: results are found by it.
+    /// </summary>
+    public Option Option => LazyInitializer.EnsureInitialized(ref option, MakeOption);
 
     /// <summary>The default as text, or null if there is none to show.</summary>
     public abstract string? ShownDefault { get; }
