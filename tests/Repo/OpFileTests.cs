@@ -14,14 +14,16 @@ public class OpFileTests
     public void EveryOpHasTests()
     {
         var tests = SourceTree.Stems("tests/Ops", "*Tests.cs");
-        Assert.Empty(Ops.Where(op => !tests.Any(test => test == op + "Tests" || test == op + "OpTests")));
+        var untested = Ops.Where(op => !tests.Any(test => test == op + "Tests" || test == op + "OpTests"));
+        Assert.Empty(untested);
     }
 
     [Fact]
     public void EveryOpHasABench()
     {
         var benches = SourceTree.Stems("bench/Ops", "*Bench.cs");
-        Assert.Empty(Ops.Where(op => !benches.Contains(op + "Bench")));
+        var unmeasured = Ops.Where(op => !benches.Contains(op + "Bench"));
+        Assert.Empty(unmeasured);
     }
 
     // X.ptx belongs to X.cs. A variant of the same op, as GemmMmaNn of GemmMma, belongs to the file whose name it
@@ -30,8 +32,9 @@ public class OpFileTests
     public void EveryKernelHasItsLaunch()
     {
         var sources = SourceTree.Stems("kernels/Ops", "*.cs");
-        Assert.Empty(SourceTree.Stems("kernels/Ops", "*.ptx").Where(kernel => !sources.Any(
+        var orphans = SourceTree.Stems("kernels/Ops", "*.ptx").Where(kernel => !sources.Any(
             source => source == kernel || (kernel.StartsWith(source, StringComparison.Ordinal)
-                && SourceTree.Text($"kernels/Ops/{source}.cs").Contains($"\"{kernel}\"")))));
+                && SourceTree.Text($"kernels/Ops/{source}.cs").Contains($"\"{kernel}\""))));
+        Assert.Empty(orphans);
     }
 }
