@@ -45,9 +45,8 @@ internal static class Report
         var text = new StringBuilder("# CudaLora and TorchSharp side by side\n\n");
         foreach (var (name, value) in facts)
             text.Append(CultureInfo.InvariantCulture, $"- {name}: {value}\n");
-        text.Append("\nTimes are medians per call. Ratio = peer / ours, median (quartiles) of neighbouring\n");
-        text.Append(
-            "measurements: above 1, CudaLora is faster. Difference is the largest absolute one of the results.\n");
+        text.Append("\nTimes are medians per call. Ratio = peer / ours, median (quartiles) of neighbouring ");
+        text.Append("measurements:\nabove 1, CudaLora is faster. Difference is the largest one of the results.\n");
         foreach (var group in outcomes.GroupBy(o => o.Group))
         {
             text.Append(CultureInfo.InvariantCulture, $"\n## {group.Key}\n\n");
