@@ -40,7 +40,10 @@ torch.set_num_threads(threads);
 var contest = new Contest(repeats, cpuTime: clock == "cpu");
 Console.WriteLine($"{threads} threads, {repeats} repeats, {clock} time; ours, peer, ratio = peer / ours (quartiles)");
 foreach (var group in only)
+{
     groups[group](contest);
-if (output is not null)
-    Report.Write(output, "bench/Peers/run.sh " + string.Join(' ', args), clock, repeats, contest.Outcomes);
+    // After each group: a run that is stopped keeps what it has.
+    if (output is not null)
+        Report.Write(output, "bench/Peers/run.sh " + string.Join(' ', args), clock, repeats, contest.Outcomes);
+}
 return 0;
