@@ -98,11 +98,11 @@ public sealed class JsonFields
     /// <summary>A flag, or <paramref name="fallback"/> if absent.</summary>
     public bool Bool(string name, bool fallback) =>
         Root[name] is not JsonNode node ? fallback : node.GetValueKind() switch
-    {
-        JsonValueKind.True => true,
-        JsonValueKind.False => false,
-        _ => throw Refuse(name, "true or false"),
-    };
+        {
+            JsonValueKind.True => true,
+            JsonValueKind.False => false,
+            _ => throw Refuse(name, "true or false"),
+        };
 
     /// <summary>A text, or null if absent.</summary>
     public string? String(string name) => Root[name] is not JsonNode node ? null

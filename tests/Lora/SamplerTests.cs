@@ -81,7 +81,10 @@ public class SamplerTests
     {
         var options = new SamplingOptions
         {
-            Temperature = temperature, TopK = topK, TopP = topP, MaxNewTokens = length,
+            Temperature = temperature,
+            TopK = topK,
+            TopP = topP,
+            MaxNewTokens = length,
         };
         Assert.StartsWith(message, Assert.Throws<UserErrorException>(() => new Sampler(options)).Message);
     }

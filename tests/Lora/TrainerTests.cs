@@ -108,7 +108,10 @@ public class TrainerTests
         using var folder = new TemporaryFolder();
         var arguments = Arguments(folder.Path) with
         {
-            MaxSteps = 50, SaveSteps = 1, LearningRate = 1e30, MaxGradNorm = 0,
+            MaxSteps = 50,
+            SaveSteps = 1,
+            LearningRate = 1e30,
+            MaxGradNorm = 0,
         };
         var error = Assert.Throws<UserErrorException>(() => Train(arguments));
         Assert.Contains("diverged at step", error.Message, StringComparison.Ordinal);
