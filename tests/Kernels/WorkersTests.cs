@@ -144,13 +144,20 @@ public sealed unsafe class WorkersTests
             var body = new SumBody();
             Workers.Run(ref body, 100);
             Thread.Sleep(50);
-            Process process = Process.GetCurrentProcess();
-            TimeSpan before = process.TotalProcessorTime;
-            Thread.Sleep(300);
-            process.Refresh();
-            // Three spinning workers would use 300 ms or more each (as far as there are processors).
-            Assert.True((process.TotalProcessorTime - before).TotalMilliseconds < 150);
+            // Three spinning workers would use 300 ms or more in every window (as far as there are processors); the
+            // JIT and the test host use some in a few.
+            var windows = Enumerable.Range(0, 10).Select(_ => ProcessorTime(300));
+            Assert.Contains(windows, used => used < 150);
         });
+    }
+
+    private static double ProcessorTime(int milliseconds)
+    {
+        using Process process = Process.GetCurrentProcess();
+        TimeSpan before = process.TotalProcessorTime;
+        Thread.Sleep(milliseconds);
+        process.Refresh();
+        return (process.TotalProcessorTime - before).TotalMilliseconds;
     }
 
     [Theory]
