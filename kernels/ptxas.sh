@@ -29,7 +29,9 @@ fi
 fail() { echo "ptxas.sh: $1" >&2; exit 1; }
 command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || fail "no ptxas here, and no apt to fetch one with"
 [ "$(dpkg --print-architecture)" = amd64 ] || fail "no ptxas here, and the package is for amd64 only"
-mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -m1 -E '/debian/?$') \
+# --no-release-info lists what is configured, also where apt-get update was never run.
+mirror=$(apt-get indextargets --no-release-info --format '$(REPO_URI)' 'Created-By: Packages' \
+    | grep -m1 -E '/debian/?$') \
     || fail "no ptxas here, and apt has no Debian mirror configured"
 
 work=$root/.cache/ptxas.part

@@ -12,7 +12,6 @@ public sealed class HardwareSwitchTests
     private const string Expected = "CUDALORA_TEST_WIDEST_PATH";
 
     [Theory]
-    [InlineData("DOTNET_EnableAVX512F", SimdPath.Vector256)]
     [InlineData("DOTNET_EnableAVX512", SimdPath.Vector256)]
     [InlineData("DOTNET_EnableAVX2", SimdPath.Vector128)]
     [InlineData("DOTNET_EnableHWIntrinsic", SimdPath.Scalar)]
