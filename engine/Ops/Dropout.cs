@@ -23,7 +23,7 @@ public static partial class TensorOps
     /// </summary>
     public static Tensor Dropout(this Tensor x, DropoutMask mask)
     {
-        Tensor.RequireF32("dropout", x);
+        Tensor.RequireFloat("dropout", x);
         if (mask.Probability is < 0 or >= 1)
             throw new ArgumentException($"[dropout] probability must be in [0, 1), but got {mask.Probability}");
         return mask.Probability == 0 ? x : new DropoutOp(x, mask).Run(x.Shape);
