@@ -103,7 +103,7 @@ public sealed unsafe class CudaDevice : Device, IDisposable
     {
         try
         {
-            return (void*)Context.Memory.AllocateBytes((ulong)bytes, Stream);
+            return (void*)Context.Memory.AllocateLasting((ulong)bytes);
         }
         catch (CudaOutOfMemoryException error)
         {
@@ -115,6 +115,10 @@ public sealed unsafe class CudaDevice : Device, IDisposable
         }
     }
 
-    private protected override void FreeBlock(void* block, long bytes) =>
-        Context.Memory.FreeBytes((ulong)block, (ulong)bytes, Stream);
+    private protected override void FreeBlock(void* block, long bytes)
+    {
+        // Work that still reads the block may be queued.
+        Stream.Synchronize();
+        Context.Memory.FreeLasting((ulong)block, (ulong)bytes);
+    }
 }

@@ -3,9 +3,9 @@ using CudaLora.Kernels.Runtime;
 namespace CudaLora.Engine;
 
 /// <summary>
-/// Named tensors that the host writes before every repetition of a computation. On CUDA a shape that comes again has the
-/// same addresses again, so that the computation can be a captured graph; values go through pinned memory on the copy
-/// stream, while earlier work still runs. On the CPU they are tensors of the current scope.
+/// Named tensors that the host writes before every repetition of a computation. On CUDA a shape that comes again has
+/// the same addresses again, so that the computation can be a captured graph; values go through pinned memory on the
+/// copy stream, while earlier work still runs. On the CPU they are tensors of the current scope.
 /// </summary>
 /// <param name="device">Where the tensors are.</param>
 public sealed class InputSet(Device device) : IDisposable
