@@ -11,7 +11,8 @@ public sealed record LaunchTime(string Kernel, double Cold, double Warm, double 
 
 /// <summary>
 /// Repeats and times every launch of a context it is set on (<see cref="CudaContext.Timer"/>), with events on the
-/// device. What a kernel that adds to its output leaves behind is then of no use: time, then compare, never both at once.
+/// device. What a kernel that adds to its output leaves behind is then of no use: time, then compare, never both at
+/// once.
 /// </summary>
 public sealed class LaunchTimer : IDisposable
 {
