@@ -44,6 +44,9 @@ internal sealed unsafe class Instruction
 
     public int Target, Reconverge;
 
+    /// <summary>Where a brx goes, by index.</summary>
+    public int[] Targets = [];
+
     public int Mode, Mode2;
 
     public ulong Immediate;

@@ -208,24 +208,6 @@ internal sealed unsafe partial class Warp
         return owner;
     }
 
-    private void ResolveLocal(uint lanes, int bytes, Access access)
-    {
-        int size = _kernel.LocalBytes;
-        for (uint m = lanes; m != 0; m &= m - 1)
-        {
-            int lane = BitOperations.TrailingZeroCount(m);
-            ulong address = Addresses[lane];
-            if ((address & (ulong)(bytes - 1)) != 0) throw Misaligned("local", address, bytes, lane);
-            if (address > (ulong)size || address + (ulong)bytes > (ulong)size)
-                throw OutOfBounds("local", address, bytes, lane, null);
-            long at = ((long)lane * size) + (long)address;
-            Pointers[lane] = Local + at;
-            if (LocalWritten == null) continue;
-            if (access == Access.Write) new Span<byte>(LocalWritten + at, bytes).Fill(1);
-            else if (!AllWritten(LocalWritten + at, bytes)) throw Unwritten("local", address, lane);
-        }
-    }
-
     private FaultSignal Unwritten(string space, ulong address, int lane) =>
         Fault(FaultKind.UninitialisedRead, $"{space} memory at 0x{address:X} must be written before it is read", lane);
 

@@ -18,7 +18,6 @@ internal sealed unsafe partial class Warp : IDisposable
     private readonly EmulatedKernel _kernel;
     private readonly Counters[] _counters;
     private readonly bool _checks;
-    private readonly Stack<(int Pc, int ReconvergeAt, uint Mask)> _stack = new();
     private readonly uint* _defined;
 
     public Warp(Cluster cluster, Block block, int index, int global, Counters[] counters)
@@ -179,6 +178,12 @@ internal sealed unsafe partial class Warp : IDisposable
         {
             if ((Exec & ~_defined[registers[k]]) != 0) Uninitialised(registers[k], Exec);
         }
+    }
+
+    /// <summary>Makes registers unwritten again in the lanes that run.</summary>
+    public void Forget(int[] registers)
+    {
+        foreach (int r in registers) _defined[r] &= ~Exec;
     }
 
     public void MarkWritten(int[] registers)
