@@ -40,6 +40,9 @@ internal sealed unsafe class Instruction
 
     public bool Signed, Negate, WideAddress;
 
+    /// <summary>An atomic, or an access that is volatile, relaxed, acquire or release: no race with its like.</summary>
+    public bool Strong;
+
     public Space Space;
 
     public int Target, Reconverge;

@@ -36,7 +36,9 @@ internal static unsafe partial class Instructions
     /// </summary>
     private static bool TakeHints(InstructionBuilder b)
     {
-        if (b.TakeOneOf("acquire", "release", "weak", "volatile", "relaxed") is 0 or 1) b.Result.Mode2 = 1;
+        int order = b.TakeOneOf("acquire", "release", "volatile", "relaxed", "weak");
+        if (order is 0 or 1) b.Result.Mode2 = 1;
+        b.Result.Strong = order is >= 0 and < 4;
         b.TakeOneOf("cta", "cluster", "gpu", "sys");
         b.TakeOneOf("ca", "cg", "cs", "lu", "cv", "wb", "wt", "nc");
         b.Take("nc");

@@ -10,6 +10,8 @@ internal enum Access
 
 internal sealed unsafe partial class Warp
 {
+    private readonly uint[] _records = [];
+    private readonly uint[] _recordClocks = [];
     private Allocation? _recent;
 
     /// <summary>
@@ -93,6 +95,19 @@ internal sealed unsafe partial class Warp
         return a.Data + at;
     }
 
+    /// <summary>Reports a race of an access to memory that <see cref="GlobalPointer"/> just found.</summary>
+    public void WatchGlobal(RaceWatch races, ulong address, int bytes, Access access, int lane)
+    {
+        int index = Current.Index;
+        uint clock = Cluster.Order!.Clock(Global);
+        if (_recordClocks[index] != clock)
+            (_recordClocks[index], _records[index]) = (clock, races.Record(this, Current, clock));
+        uint record = _records[index];
+        if (record == 0) return;
+        if (access == Access.Read) races.Read(this, record, _recent!, address, bytes, lane);
+        else races.Write(this, record, _recent!, address, bytes, lane, Current.Strong);
+    }
+
     /// <summary>Shadow of global memory that <see cref="GlobalPointer"/> just found; 0 when there is none.</summary>
     public nint WrittenPointer(ulong address) => _recent!.Written == null ? 0
         : (nint)(_recent.Written + (address - _recent.Address));
@@ -143,12 +158,14 @@ internal sealed unsafe partial class Warp
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void ResolveGlobal(uint lanes, int bytes, Access access, bool counted)
     {
+        RaceWatch? races = counted ? Cluster.Races : null;
         for (uint m = lanes; m != 0; m &= m - 1)
         {
             int lane = BitOperations.TrailingZeroCount(m);
             ulong address = Addresses[lane];
             if ((address & (ulong)(bytes - 1)) != 0) throw Misaligned("global", address, bytes, lane);
             Pointers[lane] = GlobalPointer(address, bytes, access, lane);
+            if (races is not null) WatchGlobal(races, address, bytes, access, lane);
         }
         if (!counted) return;
         ref Counters c = ref CurrentCounters;

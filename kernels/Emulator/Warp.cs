@@ -32,6 +32,8 @@ internal sealed unsafe partial class Warp : IDisposable
         Local = _kernel.LocalBytes > 0 ? (byte*)NativeMemory.Alloc((nuint)_kernel.LocalBytes * 32) : null;
         LocalWritten = Local != null && _checks ? (byte*)NativeMemory.Alloc((nuint)_kernel.LocalBytes * 32) : null;
         _kernel.Constants.CopyTo(new Span<byte>(Regs + _kernel.ConstantsAt, _kernel.Constants.Length));
+        if (cluster.Races is not null)
+            (_records, _recordClocks) = (new uint[_kernel.Code.Length], new uint[_kernel.Code.Length]);
         Wgmma = _kernel.UsesWgmma ? new WgmmaState(_kernel.RegisterCount) : null;
     }
 
