@@ -1,5 +1,4 @@
 using System.Runtime.CompilerServices;
-using System.Runtime.Intrinsics;
 
 namespace CudaLora.Kernels.Emulator;
 
@@ -9,7 +8,7 @@ namespace CudaLora.Kernels.Emulator;
 /// ordered atomics order, and any of the writer's is taken to reach any later one of the reader's: more order than the
 /// ISA gives, so that what is reported is a race.
 /// </summary>
-internal sealed unsafe class RaceWatch(GlobalRaces races)
+internal sealed unsafe partial class RaceWatch(GlobalRaces races)
 {
     // Entry: record 32 bits, lane 5 at bit 16, several lanes 1 at bit 8, bytes 4 at bit 4, bytes of two lanes 4.
     private const int Reads = GlobalRaces.WordsPerPage, OlderReads = 2 * GlobalRaces.WordsPerPage;
@@ -40,49 +39,20 @@ internal sealed unsafe class RaceWatch(GlobalRaces races)
         return _next++;
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public void Read(Warp warp, uint record, Allocation allocation, ulong address, int bytes, int lane)
+    /// <summary>One access of any length by one lane, as copies make them.</summary>
+    public void Range(Warp warp, uint record, Allocation allocation, ulong address, int bytes, int lane, bool write)
     {
         long offset = (long)(address - allocation.Address), end = offset + bytes;
         ulong mine = Entry(record, lane);
         while (offset < end)
         {
-            ulong* page = races.Page(allocation, offset);
-            int word = (int)(offset & InPage) >> 2;
+            ulong* word = races.Page(allocation, offset) + ((offset & InPage) >> 2);
             long stop = Math.Min(end, (offset | InPage) + 1);
-            if (bytes == 16 && ReadQuad(page + word, mine | 0xF0)) return;
             for (; offset < stop; word++)
             {
                 ulong mask = Mask(ref offset, stop);
-                ReadWord(warp, page + word, mine, mask, lane, address);
-            }
-        }
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public void Write(Warp warp, uint record, Allocation allocation, ulong address, int bytes, int lane, bool strong)
-    {
-        long offset = (long)(address - allocation.Address), end = offset + bytes;
-        ulong mine = Entry(record, lane);
-        while (offset < end)
-        {
-            ulong* page = races.Page(allocation, offset);
-            int word = (int)(offset & InPage) >> 2;
-            long stop = Math.Min(end, (offset | InPage) + 1);
-            if (bytes == 16)
-            {
-                Vector256<ulong> any = Vector256.Load(page + word) | Vector256.Load(page + word + Reads)
-                    | Vector256.Load(page + word + OlderReads);
-                if (any == Vector256<ulong>.Zero)
-                {
-                    Vector256.Store(Vector256.Create(mine | 0xF0), page + word);
-                    return;
-                }
-            }
-            for (; offset < stop; word++)
-            {
-                ulong mask = Mask(ref offset, stop);
-                WriteWord(warp, page + word, mine, mask, lane, address, strong);
+                if (write) WriteWord(warp, word, mine, mask, lane, address, strong: false);
+                else ReadWord(warp, word, mine, mask, lane, address);
             }
         }
     }
@@ -97,22 +67,6 @@ internal sealed unsafe class RaceWatch(GlobalRaces races)
         ulong mask = ((1ul << (int)(next - offset)) - 1) << first;
         offset = next;
         return mask << 4;
-    }
-
-    /// <summary>Four words that nobody wrote and that were read alike: no more than a note is needed.</summary>
-    private bool ReadQuad(ulong* words, ulong mine)
-    {
-        if (Vector256.Load(words) != Vector256<ulong>.Zero) return false;
-        Vector256<ulong> before = Vector256.Load(words + Reads), now = Vector256.Create(mine);
-        if (before == now) return true;
-        if (before != Vector256<ulong>.Zero)
-        {
-            ulong first = words[Reads];
-            if (before != Vector256.Create(first) || (first ^ mine) >> 32 == 0) return false;
-            if (!SameWarp(first, mine)) Vector256.Store(before, words + OlderReads);
-        }
-        Vector256.Store(now, words + Reads);
-        return true;
     }
 
     private bool SameWarp(ulong a, ulong b)

@@ -95,17 +95,28 @@ internal sealed unsafe partial class Warp
         return a.Data + at;
     }
 
-    /// <summary>Reports a race of an access to memory that <see cref="GlobalPointer"/> just found.</summary>
-    public void WatchGlobal(RaceWatch races, ulong address, int bytes, Access access, int lane)
+    /// <summary>Reports a race of a copy from or to memory that <see cref="GlobalPointer"/> just found.</summary>
+    public void WatchCopy(RaceWatch races, ulong address, int bytes, Access access, int lane)
+    {
+        uint record = RaceRecord(races);
+        if (record != 0) races.Range(this, record, _recent!, address, bytes, lane, access != Access.Read);
+    }
+
+    /// <summary>The live allocation of an address that has been checked.</summary>
+    public Allocation Holder(ulong address)
+    {
+        Allocation? a = _recent;
+        return a is not null && a.Holds(address, 1) ? a : Cluster.Launch.Emulator.Memory.Find(address)!;
+    }
+
+    /// <summary>The record of what the current instruction accesses now; 0 when there are no more.</summary>
+    private uint RaceRecord(RaceWatch races)
     {
         int index = Current.Index;
         uint clock = Cluster.Order!.Clock(Global);
         if (_recordClocks[index] != clock)
             (_recordClocks[index], _records[index]) = (clock, races.Record(this, Current, clock));
-        uint record = _records[index];
-        if (record == 0) return;
-        if (access == Access.Read) races.Read(this, record, _recent!, address, bytes, lane);
-        else races.Write(this, record, _recent!, address, bytes, lane, Current.Strong);
+        return _records[index];
     }
 
     /// <summary>Shadow of global memory that <see cref="GlobalPointer"/> just found; 0 when there is none.</summary>
@@ -158,16 +169,16 @@ internal sealed unsafe partial class Warp
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void ResolveGlobal(uint lanes, int bytes, Access access, bool counted)
     {
-        RaceWatch? races = counted ? Cluster.Races : null;
         for (uint m = lanes; m != 0; m &= m - 1)
         {
             int lane = BitOperations.TrailingZeroCount(m);
             ulong address = Addresses[lane];
             if ((address & (ulong)(bytes - 1)) != 0) throw Misaligned("global", address, bytes, lane);
             Pointers[lane] = GlobalPointer(address, bytes, access, lane);
-            if (races is not null) WatchGlobal(races, address, bytes, access, lane);
         }
         if (!counted) return;
+        if (Cluster.Races is { } races && RaceRecord(races) is not 0 and uint record)
+            races.Lanes(this, Current, record, lanes, bytes, access != Access.Read);
         ref Counters c = ref CurrentCounters;
         long total = (long)BitOperations.PopCount(lanes) * bytes;
         if (access == Access.Read) c.GlobalReadBytes += total;
