@@ -56,6 +56,12 @@ internal abstract class AttentionForwardLab(string stem, string entry, bool bf16
             bytes, 4.0 * data.Pairs * data.Problem.Size);
     }
 
+    internal sealed class Single() : AttentionForwardLab("Attention", "attention_forward_f32", false, true)
+    {
+        public override string Summary => "y = softmax(s q kᵀ) v, window and segments, in f32";
+        public override IReadOnlyList<int> DefaultShape => [2, 40, 70, 4, 2, 70];
+    }
+
     internal sealed class Narrow() : AttentionForwardLab("AttentionBf16", "attention_forward_64_bf16", true, false)
     {
         public override string Summary => "y = softmax(s q kᵀ) v, causal, head sizes to 64, tensor cores (mma.sync)";

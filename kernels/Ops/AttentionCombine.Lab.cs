@@ -42,7 +42,7 @@ internal abstract class AttentionCombineLab(bool bf16) : KernelLab
         // Sums of at most 64 terms, exponentials to 2^-22; bf16 keeps 8 bits.
         double error = Math.Max(
             Distance(y.ToArray(), expected),
-            AttentionLab.LseDistance(total.ToArray(), [.. sums.Select(Math.Log)]));
+            AttentionLab.LseDistance(total.ToArray(), [.. sums.Select(sum => Math.Log(sum))]));
         long bytes = 4L * (partial.Length + lse.Length + rows) + (bf16 ? 2L : 4L) * expected.Length;
         return new LabRun(
             Attention.CombineShape(rows), error, bf16 ? 1.0 / 256 : 2e-6, bytes, 2.0 * partial.Length);
