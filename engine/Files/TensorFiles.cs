@@ -27,7 +27,9 @@ public static unsafe class TensorFiles
             if (!Matches(entry, value.Shape))
                 throw new UserErrorException(
                     $"{path}: tensor '{name}' must have shape {value.Shape}, but has {entry.ShapeText}");
-            file.CopyToF32(entry, value.Pointer<float>());
+            using var host = Tensor.Unscoped(value.Shape, DType.F32, Device.Cpu);
+            file.CopyToF32(entry, host.Pointer<float>());
+            value.Put(host);
         }
     }
 

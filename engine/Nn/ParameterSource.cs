@@ -6,12 +6,15 @@ namespace CudaLora.Engine;
 public abstract class ParameterSource
 {
     /// <summary>
-    /// The values of <paramref name="path"/> with shape <paramref name="shape"/>, F32, outside any scope: the module
+    /// The values of <paramref name="path"/> with shape <paramref name="shape"/>, outside any scope: the module
     /// that asks owns them. <paramref name="initializer"/> is used where nothing is stored;
     /// <paramref name="storedTransposed"/> says that a file holds the matrix with its axes exchanged.
     /// </summary>
     public abstract Tensor Get(
         ParameterPath path, Shape shape, Initializer initializer, bool storedTransposed = false);
+
+    /// <summary>Where the values are put.</summary>
+    public virtual Device Device => Device.Cpu;
 
     /// <summary>True when <paramref name="path"/> can be had without its initializer.</summary>
     public abstract bool Has(ParameterPath path);

@@ -27,7 +27,7 @@ internal static class LabelShapes
 {
     public static void Check(string op, Tensor logits, Tensor labels)
     {
-        Tensor.RequireF32(op, logits);
+        Tensor.RequireFloat(op, logits);
         if (labels.DType != DType.I32 || logits.Shape.Rank < 1 || labels.Count != logits.Shape.Rows)
             throw new ArgumentException(
                 $"[{op}] labels must be I32, one per row of logits, " +

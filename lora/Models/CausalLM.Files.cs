@@ -7,23 +7,26 @@ public sealed partial class CausalLM
     /// <summary>A model with fresh weights: normal with <c>initializer_range</c>, norms 1, biases 0.</summary>
     /// <param name="config">Its sizes.</param>
     /// <param name="seed">The same seed gives the same weights.</param>
-    public static CausalLM Create(ModelConfig config, ulong seed) =>
-        new(config, new RandomParameters(new Generator(seed)));
+    /// <param name="placement">Device and types; the CPU if null.</param>
+    public static CausalLM Create(ModelConfig config, ulong seed, ModelPlacement? placement = null) =>
+        new(config, new RandomParameters(new Generator(seed)), placement ?? new ModelPlacement());
 
     /// <summary>
     /// Loads a Hugging Face model folder: config.json, generation_config.json if there, and model.safetensors or its
-    /// shards in F32, F16, BF16 or F64, which become F32.
+    /// shards in F32, F16, BF16 or F64, which become F32, or what the placement says.
     /// </summary>
+    /// <param name="folder">The folder.</param>
+    /// <param name="placement">Device and types; the CPU if null.</param>
     /// <exception cref="UserErrorException">A file is missing or damaged, the architecture is not supported, or the
     /// tensors are not those of the config; names file, field or tensor.</exception>
-    public static CausalLM Load(string folder)
+    public static CausalLM Load(string folder, ModelPlacement? placement = null)
     {
         if (!Directory.Exists(folder)) throw new UserErrorException($"{folder}: the model folder does not exist");
         var config = ModelConfig.Read(System.IO.Path.Combine(folder, "config.json"));
         var generation = GenerationConfig.Read(folder, config);
         using var weights = SafetensorsSet.Open(folder);
         var source = new SafetensorsParameters(weights, name => ModelKeys.Find(name, config, weights));
-        var model = new CausalLM(config, source) { Generation = generation };
+        var model = new CausalLM(config, source, placement ?? new ModelPlacement()) { Generation = generation };
         try
         {
             source.Check(key => ModelKeys.IsIgnorable(key, config));
@@ -47,7 +50,7 @@ public sealed partial class CausalLM
         {
             using var stored = source.Get(
                 parameter.Path, parameter.Value.Shape, Initializer.Zeros, turned.Contains(parameter));
-            parameter.Value.CopyFrom(stored);
+            parameter.Value.Put(stored);
         }
     }
 

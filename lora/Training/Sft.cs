@@ -14,18 +14,19 @@ public sealed class Sft : IObjective
     /// <inheritdoc/>
     public Tensor Loss(CausalLM model, Batch batch, float scale)
     {
-        var shape = Shape.Of(batch.B, batch.T);
+        var (shape, device) = (Shape.Of(batch.B, batch.T), model.Device);
         var hidden = model.Hidden(
-            Tensor.From(batch.Ids, shape),
-            Tensor.From(batch.Positions, shape),
-            batch.Packed ? Tensor.From(batch.Segments, shape) : null); // (B, T, C)
+            Tensor.From(batch.Ids, shape, device),
+            Tensor.From(batch.Positions, shape, device),
+            batch.Packed ? Tensor.From(batch.Segments, shape, device) : null); // (B, T, C)
         var count = Gather(batch.Targets);
         if (count == 0)
             throw new UserErrorException("a batch has no labelled token: every label is -100");
         var labelled = hidden
             .Reshape(Shape.Of(batch.B * batch.T, hidden.Shape[2]))
-            .Embedding(Tensor.From(rows.AsSpan(0, count), Shape.Of(count))); // (L, C)
-        return model.Logits(labelled).CrossEntropy(Tensor.From(labels.AsSpan(0, count), Shape.Of(count)), scale);
+            .Embedding(Tensor.From(rows.AsSpan(0, count), Shape.Of(count), device)); // (L, C)
+        return model.Logits(labelled)
+            .CrossEntropy(Tensor.From(labels.AsSpan(0, count), Shape.Of(count), device), scale);
     }
 
     private int Gather(ReadOnlySpan<int> targets)

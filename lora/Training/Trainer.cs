@@ -204,7 +204,7 @@ public sealed class Trainer
             trainable += group.Parameters.Sum(p => p.Value.Count);
         return new TrainingPlan(
             method.Method, TotalSteps, state.GlobalStep, data.RowsPerEpoch, EvalExamples, trainable, total,
-            Device.Cpu.Name);
+            method.Model.Device.Name);
     }
 
     private void AddLastRow(RunMeter meter, TimeSpan runtime)

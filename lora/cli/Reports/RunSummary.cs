@@ -48,7 +48,7 @@ internal sealed record RunSummary(
             ["tokens_per_second"] = Math.Round(Result.TokensPerSecond, 1),
             ["trainable_parameters"] = Method.Groups(Arguments).Sum(g => g.Parameters.Sum(p => (long)p.Value.Count)),
             ["total_parameters"] = total,
-            ["peak_memory_bytes"] = Device.Cpu.Memory.Peak,
+            ["peak_memory_bytes"] = Method.Model.Device.Memory.Peak,
             ["peak_process_bytes"] = PeakProcess(),
             ["device"] = Facts.Device,
             ["seed"] = Facts.Seed,
