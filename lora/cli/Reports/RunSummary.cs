@@ -23,8 +23,7 @@ internal sealed record RunSummary(
 
     private JsonObject ToJson()
     {
-        long total = Method.AddedParameters;
-        foreach (var parameter in Method.Model.Parameters()) total += parameter.Value.Count;
+        long total = Method.AddedParameters + Method.Model.ParameterCount;
         return new JsonObject
         {
             ["method"] = Method.Method,
