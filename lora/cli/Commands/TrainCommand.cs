@@ -41,10 +41,11 @@ internal sealed class TrainCommand() : CliCommand(
         RefuseAdapterOptions(values, isLora);
         var adapterConfig = isLora ? AdapterSettings.Config(values, model) : null;
         var output = values.Require(TrainSettings.OutputDir);
-        var device = SharedSettings.Apply(values);
+        using var device = SharedSettings.Apply(values);
         terminal.Line(device.ToString());
 
-        using var loaded = LoadedModel.Load(model, values.Get(DataSettings.Template), null, Note);
+        using var loaded = LoadedModel.Load(
+            model, values.Get(DataSettings.Template), null, Note, device.Placement(trainAll: !isLora));
         var size = Figures.Count(loaded.Model.ParameterCount);
         terminal.Line($"model: {model} ({loaded.Model.Config.ModelType}, {size} parameters)");
         var encoder = loaded.Encoder(values, Note);

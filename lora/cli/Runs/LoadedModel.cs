@@ -30,12 +30,13 @@ internal sealed class LoadedModel : IDisposable
 
     /// <summary>Loads a model folder and, if given, an adapter folder.</summary>
     /// <exception cref="UserErrorException">A folder or file is missing, damaged or made for another model.</exception>
-    public static LoadedModel Load(string folder, string template, string? adapter, Action<string> note)
+    public static LoadedModel Load(
+        string folder, string template, string? adapter, Action<string> note, ModelPlacement? placement = null)
     {
         if (!Directory.Exists(folder)) throw new UserErrorException($"{folder}: the model folder does not exist");
         if (adapter is not null && !Directory.Exists(adapter))
             throw new UserErrorException($"{adapter}: the adapter folder does not exist");
-        var model = CausalLM.Load(folder);
+        var model = CausalLM.Load(folder, placement);
         try
         {
             var loaded = Around(model, folder, folder, template, note);
