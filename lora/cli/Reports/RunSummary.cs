@@ -27,6 +27,7 @@ internal sealed record RunSummary(
         return new JsonObject
         {
             ["method"] = Method.Method,
+            ["quantization"] = Method.Model.Quantization is { } bits ? QuantizationTable.Describe(bits) : null,
             ["eval_loss_before"] = ReportJson.Number(Before.Loss),
             ["eval_loss_after"] = ReportJson.Number(After.Loss),
             ["exact_match_before"] = ReportJson.Number(Before.ExactMatch),
