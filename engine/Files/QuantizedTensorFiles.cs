@@ -75,13 +75,13 @@ public static unsafe class QuantizedTensorFiles
     public static void Add(SafetensorsWriter writer, string key, QuantizedTensor tensor)
     {
         var parts = tensor.Parts;
-        AddPart(writer, key, parts.Codes, [parts.Codes.Count, 1]);
-        AddPart(writer, key + ".absmax", parts.AbsMax, [parts.AbsMax.Count]);
-        AddPart(writer, key + ".quant_map", parts.Codebook, [16]);
+        writer.AddAsItIs(key, parts.Codes, parts.Codes.Count, 1);
+        writer.AddAsItIs(key + ".absmax", parts.AbsMax);
+        writer.AddAsItIs(key + ".quant_map", parts.Codebook);
         if (tensor.Options.DoubleQuant)
         {
-            AddPart(writer, key + ".nested_absmax", parts.NestedAbsMax!, [parts.NestedAbsMax!.Count]);
-            AddPart(writer, key + ".nested_quant_map", parts.NestedMap!, [256]);
+            writer.AddAsItIs(key + ".nested_absmax", parts.NestedAbsMax!);
+            writer.AddAsItIs(key + ".nested_quant_map", parts.NestedMap!);
         }
         var state = Encoding.UTF8.GetBytes(StateText(tensor));
         writer.Add(
@@ -247,14 +247,4 @@ public static unsafe class QuantizedTensorFiles
                 $"{path}: tensor {FileErrors.Quote(tensor.Name + part)} must hold finite scales, but one is {scale}");
         }
     }
-
-    private static void AddPart(SafetensorsWriter writer, string name, Tensor part, long[] dims) => writer.Add(
-        name, part.DType == DType.U8 ? SafetensorsDType.U8 : SafetensorsDType.F32, dims, stream =>
-        {
-            using var host = Tensor.Owned(part.Shape, part.DType, Device.Cpu);
-            host.CopyFrom(part);
-            byte* bytes = host.Address;
-            for (long at = 0; at < host.ByteCount; at += 1 << 30)
-                stream.Write(new ReadOnlySpan<byte>(bytes + at, (int)Math.Min(1 << 30, host.ByteCount - at)));
-        });
 }
