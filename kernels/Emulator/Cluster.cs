@@ -48,6 +48,21 @@ internal sealed unsafe class Cluster : IDisposable
     /// <summary>Asynchronous work that has not completed, oldest first.</summary>
     public List<AsyncOperation> Pending { get; } = [];
 
+    public OperationPool<CopyOperation> Copies { get; } = new();
+
+    public OperationPool<CopyArrival> Arrivals { get; } = new();
+
+    public OperationPool<BulkLoad> Loads { get; } = new();
+
+    public OperationPool<BulkStore> Stores { get; } = new();
+
+    public OperationPool<RemoteOperation> Remotes { get; } = new();
+
+    public OperationPool<WgmmaOperation> Products { get; } = new();
+
+    /// <summary>Scratch for the tensor map that a bulk copy names.</summary>
+    public TensorMapFields MapFields { get; } = new();
+
     /// <summary>Grows whenever something happens that a waiting warp may wait for.</summary>
     public long Progress { get; set; }
 
