@@ -198,6 +198,8 @@ internal sealed class BulkStore : AsyncOperation
     {
         ReadSource();
         Shape.Store(_data);
-        if (Waited) cluster.Stores.Return(this);
+        if (!Waited) return;
+        cluster.LateStores--;
+        cluster.Stores.Return(this);
     }
 }

@@ -48,6 +48,9 @@ internal sealed unsafe class Cluster : IDisposable
     /// <summary>Asynchronous work that has not completed, oldest first.</summary>
     public List<AsyncOperation> Pending { get; } = [];
 
+    /// <summary>Bulk stores whose threads have waited for the reading only.</summary>
+    public int LateStores { get; set; }
+
     public OperationPool<CopyOperation> Copies { get; } = new();
 
     public OperationPool<CopyArrival> Arrivals { get; } = new();
@@ -77,6 +80,7 @@ internal sealed unsafe class Cluster : IDisposable
         _random = (Launch.Options.Seed * 0x9E3779B97F4A7C15) ^ (
             (ulong)linear * 0xD1B54A32D192ED03) ^ 0x2545F4914F6CDD1D;
         Pending.Clear();
+        LateStores = 0;
         Member = Races is null ? null : new GridMember(linear);
         Order?.StartBlocks();
         if (Order is not null) Order.Clear(_fenced);

@@ -40,10 +40,10 @@ internal static unsafe partial class Instructions
         if (half != noftz) throw b.Unsupported($"'.noftz' goes with .f16 and .bf16 and nothing else");
         if (vector > 1)
         {
-            b.NeedTarget(90);
-            b.NeedVersion(81);
             if (i.Space is not Space.Global || op != 0 || (!half && type != PtxType.F32) || type.Size() * vector > 16)
                 throw b.Unsupported("vectors are for add on global memory, of .f32, .f16 and .bf16, up to 16 bytes");
+            b.NeedTarget(90);
+            b.NeedVersion(81);
         }
         int at = returns ? 1 : 0;
         b.NeedOperands(at + (op == 7 ? 3 : 2) + (policy ? 1 : 0));

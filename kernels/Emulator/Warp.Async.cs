@@ -4,6 +4,8 @@ namespace CudaLora.Kernels.Emulator;
 
 internal sealed unsafe partial class Warp
 {
+    // Stores whose source has been read may land at any later time; beyond so many they land at once.
+    private const int MostLateStores = 16;
     private readonly List<CopyOperation> _copies = [];
     private readonly List<BulkStore> _bulkStores = [];
     private readonly int[] _openCopyGroup = new int[32];
@@ -100,8 +102,15 @@ internal sealed unsafe partial class Warp
         foreach (BulkStore store in _bulkStores)
         {
             if (store.Lane != lane || store.Group >= upTo) continue;
-            if (readOnly) store.ReadSource();
-            else store.Finish(Cluster);
+            if (readOnly && !store.Done && Cluster.LateStores < MostLateStores)
+            {
+                store.ReadSource();
+                Cluster.LateStores++;
+            }
+            else
+            {
+                store.Finish(Cluster);
+            }
             store.Waited = true;
         }
         int kept = 0;
