@@ -46,7 +46,7 @@ public static class Autograd
             return;
         var g = loss.GradForWrite(out _);
         if (seed is null)
-            g.CopyFrom([1f]);
+            g.Fill(1);
         else
             g.CopyFrom(seed);
     }

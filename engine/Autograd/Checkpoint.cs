@@ -47,7 +47,15 @@ internal sealed class CheckpointOp : Op
     {
     }
 
-    protected override void BackwardCpu(Tensor y, Tensor dy)
+    protected override void ForwardCuda(Tensor y)
+    {
+    }
+
+    protected override void BackwardCpu(Tensor y, Tensor dy) => RunAgain(dy);
+
+    protected override void BackwardCuda(Tensor y, Tensor dy) => RunAgain(dy);
+
+    private void RunAgain(Tensor dy)
     {
         using var scope = TensorScope.Begin();
         using var mode = GradMode.EnableGrad();

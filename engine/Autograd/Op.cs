@@ -1,6 +1,7 @@
 using System.Numerics;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using CudaLora.Kernels.Runtime;
 
 namespace CudaLora.Engine;
 
@@ -88,8 +89,20 @@ public abstract unsafe class Op
     /// </summary>
     protected abstract void BackwardCpu(Tensor y, Tensor dy);
 
+    /// <summary>Queues the computation of <paramref name="y"/> on a CUDA device.</summary>
+    protected virtual void ForwardCuda(Tensor y) => throw NoCudaBody();
+
+    /// <summary>As <see cref="BackwardCpu"/>, queued on a CUDA device.</summary>
+    protected virtual void BackwardCuda(Tensor y, Tensor dy) => throw NoCudaBody();
+
+    /// <summary>
+    /// Makes the output, of the first input's type if that is BF16 and of F32 otherwise, runs the body and links the
+    /// graph.
+    /// </summary>
+    public Tensor Run(Shape shape) => Run(shape, inputs[0]!.DType == DType.BF16 ? DType.BF16 : DType.F32);
+
     /// <summary>Makes the output, runs the body and links the graph.</summary>
-    public Tensor Run(Shape shape, DType dtype = DType.F32) => Run(Tensor.Empty(shape, dtype, inputs[0]!.Device));
+    public Tensor Run(Shape shape, DType dtype) => Run(Tensor.Empty(shape, dtype, inputs[0]!.Device));
 
     /// <summary>Runs the body into <paramref name="y"/>, which may be a view of an input.</summary>
     public Tensor Run(Tensor y)
@@ -103,7 +116,10 @@ public abstract unsafe class Op
         }
         var observer = Observer;
         observer?.Before(this, OpPhase.Forward);
-        ForwardCpu(y);
+        if (device.Kind == DeviceKind.Cpu)
+            ForwardCpu(y);
+        else
+            ForwardCuda(y);
         observer?.After(this, OpPhase.Forward);
         if (Tracking)
             Link(y);
@@ -116,7 +132,10 @@ public abstract unsafe class Op
     {
         var observer = Observer;
         observer?.Before(this, OpPhase.Backward);
-        BackwardCpu(y, dy);
+        if (dy.Device.Kind == DeviceKind.Cpu)
+            BackwardCpu(y, dy);
+        else
+            BackwardCuda(y, dy);
         observer?.After(this, OpPhase.Backward);
     }
 
@@ -141,6 +160,9 @@ public abstract unsafe class Op
     /// True when <paramref name="input"/> wants a gradient; backward does nothing at all for the others.
     /// </summary>
     protected static bool NeedsGrad(Tensor? input) => input is { RequiresGrad: true };
+
+    /// <summary>The stream of a tensor on a CUDA device.</summary>
+    protected static CudaStream Stream(Tensor tensor) => ((CudaDevice)tensor.Device).Stream;
 
     /// <summary>
     /// Keeps <paramref name="tensor"/>'s memory until backward; does nothing when no backward will come.
@@ -194,6 +216,8 @@ public abstract unsafe class Op
         for (var i = rest; i < g.Count; i++)
             g.Pointer<float>()[i] += dy.Pointer<float>()[i];
     }
+
+    private NotSupportedException NoCudaBody() => new($"[{Name}] runs on the CPU only");
 
     private void Link(Tensor y)
     {

@@ -27,6 +27,9 @@ internal sealed unsafe class CpuDevice : Device
 
     internal override void Clear(void* destination, long bytes) => NativeMemory.Clear(destination, (nuint)bytes);
 
+    internal override void Fill(void* destination, float value, long count) =>
+        new Span<float>(destination, checked((int)count)).Fill(value);
+
     private protected override void* AllocateBlock(long bytes)
     {
         try
@@ -42,7 +45,7 @@ internal sealed unsafe class CpuDevice : Device
         }
     }
 
-    private protected override void FreeBlock(void* block) => NativeMemory.AlignedFree(block);
+    private protected override void FreeBlock(void* block, long bytes) => NativeMemory.AlignedFree(block);
 
     private static string Simd() =>
         Vector512.IsHardwareAccelerated ? "AVX-512" : Fma.IsSupported ? "AVX2+FMA" : "128-bit";

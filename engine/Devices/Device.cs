@@ -5,6 +5,9 @@ public enum DeviceKind
 {
     /// <summary>The host's processor, through the SIMD kernels.</summary>
     Cpu,
+
+    /// <summary>A CUDA device, or the emulator of one, through the PTX kernels.</summary>
+    Cuda,
 }
 
 /// <summary>
@@ -15,6 +18,10 @@ public abstract unsafe class Device
 {
     private const int StepsPerDoubling = 8;
     private const int SmallestBlock = 256;
+    private const int NoBucket = -1;
+
+    [ThreadStatic]
+    private static Device? chosen;
 
     private readonly Lock gate = new();
     private readonly Stack<Storage>?[] free = new Stack<Storage>?[64 * StepsPerDoubling];
@@ -26,11 +33,34 @@ public abstract unsafe class Device
     /// <summary>The host processor; always there.</summary>
     public static Device Cpu { get; } = new CpuDevice();
 
+    /// <summary>Where this thread makes tensors that name no device: the CPU unless <see cref="Use"/>.</summary>
+    public static Device Default => chosen ?? Cpu;
+
     /// <summary>Which of an op's bodies runs here.</summary>
     public abstract DeviceKind Kind { get; }
 
     /// <summary>Name for people: model and width.</summary>
     public abstract string Name { get; }
+
+    /// <summary>Arithmetic type of activations and frozen matrices that suits the device best.</summary>
+    public virtual DType PreferredType => DType.F32;
+
+    /// <summary>
+    /// Makes <paramref name="device"/> this thread's default until the returned guard is disposed:
+    /// <c>using var _ = Device.Use(cuda);</c>
+    /// </summary>
+    public static DefaultGuard Use(Device device)
+    {
+        ArgumentNullException.ThrowIfNull(device);
+        var former = chosen;
+        chosen = device;
+        return new DefaultGuard(former);
+    }
+
+    /// <summary>Waits until everything asked of the device is done; a fault of earlier work surfaces here.</summary>
+    public virtual void Synchronize()
+    {
+    }
 
     /// <summary>Bytes handed out and held by the pool, and how often the system allocator was asked.</summary>
     public DeviceMemory Memory
@@ -60,7 +90,7 @@ public abstract unsafe class Device
                 {
                     var storage = stack.Pop();
                     reserved -= storage.Capacity;
-                    FreeBlock(storage.Pointer);
+                    FreeBlock(storage.Pointer, storage.Capacity);
                 }
             }
         }
@@ -69,10 +99,10 @@ public abstract unsafe class Device
     /// <summary>A block of at least <paramref name="bytes"/> with one reference, contents undefined.</summary>
     internal Storage Rent(long bytes)
     {
-        var bucket = BucketOf(bytes);
+        var bucket = Pools ? BucketOf(bytes) : NoBucket;
         lock (gate)
         {
-            var storage = Take(bucket) ?? Allocate(bucket);
+            var storage = Pools ? Take(bucket) ?? Allocate(bucket, CapacityOf(bucket)) : Allocate(bucket, bytes);
             storage.Retain();
             inUse += storage.Capacity;
             peak = Math.Max(peak, inUse);
@@ -85,6 +115,12 @@ public abstract unsafe class Device
         lock (gate)
         {
             inUse -= storage.Capacity;
+            if (storage.Bucket == NoBucket)
+            {
+                reserved -= storage.Capacity;
+                FreeBlock(storage.Pointer, storage.Capacity);
+                return;
+            }
             (free[storage.Bucket] ??= new Stack<Storage>()).Push(storage);
         }
     }
@@ -101,9 +137,15 @@ public abstract unsafe class Device
     /// <summary>Sets <paramref name="bytes"/> bytes to zero.</summary>
     internal abstract void Clear(void* destination, long bytes);
 
+    /// <summary>Sets <paramref name="count"/> floats to <paramref name="value"/>.</summary>
+    internal abstract void Fill(void* destination, float value, long count);
+
+    /// <summary>False to take every block from the system at its exact size: strict, and slow.</summary>
+    private protected virtual bool Pools => true;
+
     private protected abstract void* AllocateBlock(long bytes);
 
-    private protected abstract void FreeBlock(void* block);
+    private protected abstract void FreeBlock(void* block, long bytes);
 
     private static int BucketOf(long bytes)
     {
@@ -129,13 +171,23 @@ public abstract unsafe class Device
         return null;
     }
 
-    private Storage Allocate(int bucket)
+    private Storage Allocate(int bucket, long capacity)
     {
-        var capacity = CapacityOf(bucket);
         var block = AllocateBlock(capacity);
         reserved += capacity;
         nativeAllocations++;
         return new Storage(this, block, capacity, bucket);
+    }
+
+    /// <summary>Restores the thread's former default device when disposed.</summary>
+    public readonly ref struct DefaultGuard
+    {
+        private readonly Device? former;
+
+        internal DefaultGuard(Device? former) => this.former = former;
+
+        /// <summary>Restores the former default.</summary>
+        public void Dispose() => chosen = former;
     }
 }
 

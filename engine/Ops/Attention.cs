@@ -44,9 +44,9 @@ public static partial class TensorOps
     /// <returns>(B, Tq, Hq, D).</returns>
     public static Tensor Attention(this Tensor q, Tensor k, Tensor v, AttentionOptions options)
     {
-        Tensor.RequireF32("attention", q);
-        Tensor.RequireF32("attention", k);
-        Tensor.RequireF32("attention", v);
+        Tensor.RequireFloat("attention", q);
+        Tensor.RequireFloat("attention", k);
+        Tensor.RequireFloat("attention", v);
         if (q.Shape.Rank != 4 || k.Shape.Rank != 4 || k.Shape != v.Shape || q.Shape[0] != k.Shape[0]
             || q.Shape[3] != k.Shape[3] || k.Shape[2] == 0 || q.Shape[2] % k.Shape[2] != 0)
             throw new ArgumentException(

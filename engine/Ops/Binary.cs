@@ -7,8 +7,8 @@ internal static class Broadcast
 {
     public static Shape Of(string op, Tensor a, Tensor b)
     {
-        Tensor.RequireF32(op, a);
-        Tensor.RequireF32(op, b);
+        Tensor.RequireFloat(op, a);
+        Tensor.RequireFloat(op, b);
         Span<int> dims = stackalloc int[Shape.MaxRank];
         var rank = Math.Max(a.Shape.Rank, b.Shape.Rank);
         for (var i = 1; i <= rank; i++)

@@ -14,7 +14,7 @@ public static partial class TensorOps
         var total = 0;
         foreach (var part in parts)
         {
-            Tensor.RequireF32("concat", part);
+            Tensor.RequireFloat("concat", part);
             if (part.Shape.Rank != first.Shape.Rank || part.Shape.With(at, 0) != first.Shape.With(at, 0))
                 throw new ArgumentException(
                     $"[concat] shapes must match except along axis {at}, but got {first.Shape} and {part.Shape}");

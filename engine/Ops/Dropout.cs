@@ -10,9 +10,17 @@ namespace CudaLora.Engine;
 /// <param name="Stream">Number of the stream: one per application.</param>
 public readonly record struct DropoutMask(float Probability, ulong Seed, ulong Stream)
 {
+    /// <summary>
+    /// Device address of a number (u64) that kernels add to <see cref="Stream"/>, so that a captured graph draws new
+    /// masks at every replay; 0 for none.
+    /// </summary>
+    internal ulong StreamBase { get; init; }
+
     /// <summary>A mask drawn from <paramref name="random"/>, or none when nothing is dropped.</summary>
     public static DropoutMask Draw(float probability, Generator? random) =>
-        probability > 0 && random is not null ? new(probability, random.Seed, random.Take(1)) : default;
+        probability > 0 && random is not null
+            ? new(probability, random.Seed, random.Take(1)) { StreamBase = random.DeviceBase }
+            : default;
 }
 
 public static partial class TensorOps
@@ -23,7 +31,7 @@ public static partial class TensorOps
     /// </summary>
     public static Tensor Dropout(this Tensor x, DropoutMask mask)
     {
-        Tensor.RequireF32("dropout", x);
+        Tensor.RequireFloat("dropout", x);
         if (mask.Probability is < 0 or >= 1)
             throw new ArgumentException($"[dropout] probability must be in [0, 1), but got {mask.Probability}");
         return mask.Probability == 0 ? x : new DropoutOp(x, mask).Run(x.Shape);

@@ -10,7 +10,7 @@ public static partial class TensorOps
     /// <returns>(..., n).</returns>
     public static Tensor Embedding(this Tensor table, Tensor ids)
     {
-        Tensor.RequireF32("embedding", table);
+        Tensor.RequireFloat("embedding", table);
         if (table.Shape.Rank != 2 || ids.DType != DType.I32)
             throw new ArgumentException(
                 $"[embedding] table must be a matrix and ids I32, but got table {table.Shape}, ids {ids.DType} {ids.Shape}");

@@ -10,7 +10,7 @@ public static partial class TensorOps
     /// </summary>
     public static Tensor Gelu(this Tensor x, bool tanh = false)
     {
-        Tensor.RequireF32("gelu", x);
+        Tensor.RequireFloat("gelu", x);
         return new GeluOp(x, tanh).Run(x.Shape);
     }
 }

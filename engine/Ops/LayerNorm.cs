@@ -22,8 +22,8 @@ internal static class NormShapes
 {
     public static void Check(string op, Tensor x, Tensor weight, Tensor? bias)
     {
-        Tensor.RequireF32(op, x);
-        Tensor.RequireF32(op, weight);
+        Tensor.RequireFloat(op, x);
+        Tensor.RequireFloat(op, weight);
         if (weight.Shape.Rank != 1 || x.Shape.Rank < 1 || weight.Shape[0] != x.Shape[^1])
             throw new ArgumentException(
                 $"[{op}] weight must have the last dimension of x, but got x {x.Shape}, weight {weight.Shape}");

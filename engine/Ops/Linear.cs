@@ -34,8 +34,8 @@ internal sealed unsafe class LinearOp : Op
 
     public static void Check(string op, Tensor x, Tensor weight, Tensor? bias)
     {
-        Tensor.RequireF32(op, x);
-        Tensor.RequireF32(op, weight);
+        Tensor.RequireFloat(op, x);
+        Tensor.RequireFloat(op, weight);
         if (weight.Shape.Rank != 2 || x.Shape.Rank < 1 || x.Shape[^1] != weight.Shape[1])
             throw new ArgumentException(
                 $"[{op}] last dimension of x must equal the weight's second, but got x {x.Shape}, weight {weight.Shape}");

@@ -7,7 +7,7 @@ public static partial class TensorOps
     /// <summary>x - log Σ e^x over the last dimension, F32.</summary>
     public static Tensor LogSoftmax(this Tensor x)
     {
-        Tensor.RequireF32("log_softmax", x);
+        Tensor.RequireFloat("log_softmax", x);
         return new LogSoftmaxOp(x).Run(x.Shape);
     }
 }

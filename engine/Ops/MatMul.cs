@@ -15,8 +15,8 @@ public static partial class TensorOps
     /// <returns>(..., m, n).</returns>
     public static Tensor MatMul(this Tensor a, Tensor b, bool transposeA = false, bool transposeB = false)
     {
-        Tensor.RequireF32("matmul", a);
-        Tensor.RequireF32("matmul", b);
+        Tensor.RequireFloat("matmul", a);
+        Tensor.RequireFloat("matmul", b);
         if (a.Shape.Rank < 2 || b.Shape.Rank < 2)
             throw new ArgumentException($"[matmul] operands must be matrices, but got a {a.Shape}, b {b.Shape}");
         var (m, k) = transposeA ? (a.Shape[^1], a.Shape[^2]) : (a.Shape[^2], a.Shape[^1]);

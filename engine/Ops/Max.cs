@@ -7,7 +7,7 @@ public static partial class TensorOps
     /// <summary>Maximum over one axis, which disappears; the gradient goes to its first occurrence. F32.</summary>
     public static Tensor Max(this Tensor x, Index axis)
     {
-        Tensor.RequireF32("max", x);
+        Tensor.RequireFloat("max", x);
         var split = AxisSplit.Of("max", x, axis.GetOffset(x.Shape.Rank));
         return new MaxOp(x, split).Run(split.Reduced(x.Shape));
     }
@@ -15,7 +15,7 @@ public static partial class TensorOps
     /// <summary>Index of the first maximum over one axis, I32; no gradient.</summary>
     public static unsafe Tensor ArgMax(this Tensor x, Index axis)
     {
-        Tensor.RequireF32("arg_max", x);
+        Tensor.RequireFloat("arg_max", x);
         var split = AxisSplit.Of("arg_max", x, axis.GetOffset(x.Shape.Rank));
         var at = Tensor.Empty(split.Reduced(x.Shape), DType.I32, x.Device);
         MaxKernel.Axis(x.Pointer<float>(), split.Outer, split.Extent, split.Inner, null, at.Pointer<int>());

@@ -10,7 +10,7 @@ public static partial class TensorOps
     /// </summary>
     public static Tensor Permute(this Tensor x, params ReadOnlySpan<int> order)
     {
-        Tensor.RequireF32("permute", x);
+        Tensor.RequireFloat("permute", x);
         var seen = 0;
         foreach (var axis in order)
             seen |= (uint)axis < (uint)x.Shape.Rank ? 1 << axis : 0;

@@ -12,7 +12,7 @@ public static partial class TensorOps
     /// <param name="positions">Position of each token (B, T), I32, each below the table's length.</param>
     public static Tensor Rope(this Tensor x, RotaryTable table, Tensor positions)
     {
-        Tensor.RequireF32("rope", x);
+        Tensor.RequireFloat("rope", x);
         if (x.Shape.Rank != 4 || x.Shape[3] != table.Cos.Shape[1] * 2)
             throw new ArgumentException(
                 $"[rope] x must be (B, T, H, {table.Cos.Shape[1] * 2}), but got x {x.Shape}");

@@ -7,7 +7,7 @@ public static partial class TensorOps
     /// <summary>x times a constant, F32.</summary>
     public static Tensor Scale(this Tensor x, float factor)
     {
-        Tensor.RequireF32("scale", x);
+        Tensor.RequireFloat("scale", x);
         return new ScaleOp(x, factor).Run(x.Shape);
     }
 }

@@ -7,7 +7,7 @@ public static partial class TensorOps
     /// <summary>x / (1 + e^-x), F32 (Elfwing et al. 2017).</summary>
     public static Tensor Silu(this Tensor x)
     {
-        Tensor.RequireF32("silu", x);
+        Tensor.RequireFloat("silu", x);
         return new SiluOp(x).Run(x.Shape);
     }
 }

@@ -9,7 +9,7 @@ public static partial class TensorOps
     /// </summary>
     public static Tensor Slice(this Tensor x, Index axis, int start, int length)
     {
-        Tensor.RequireF32("slice", x);
+        Tensor.RequireFloat("slice", x);
         var split = AxisSplit.Of("slice", x, axis.GetOffset(x.Shape.Rank));
         if (start < 0 || length < 0 || start + (long)length > split.Extent)
             throw new ArgumentException(

@@ -7,7 +7,7 @@ public static partial class TensorOps
     /// <summary>e^x / Σ e^x over the last dimension, F32.</summary>
     public static Tensor Softmax(this Tensor x)
     {
-        Tensor.RequireF32("softmax", x);
+        Tensor.RequireFloat("softmax", x);
         return new SoftmaxOp(x).Run(x.Shape);
     }
 }

@@ -7,8 +7,8 @@ public static partial class TensorOps
     /// <summary>silu(gate) up (Shazeer 2020, arXiv 2002.05202); both (..., n), F32.</summary>
     public static Tensor Swiglu(this Tensor gate, Tensor up)
     {
-        Tensor.RequireF32("swiglu", gate);
-        Tensor.RequireF32("swiglu", up);
+        Tensor.RequireFloat("swiglu", gate);
+        Tensor.RequireFloat("swiglu", up);
         if (gate.Shape != up.Shape)
             throw new ArgumentException(
                 $"[swiglu] gate and up must have one shape, but got gate {gate.Shape}, up {up.Shape}");

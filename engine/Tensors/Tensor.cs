@@ -50,7 +50,8 @@ public sealed unsafe partial class Tensor : IDisposable
     public bool RequiresGrad { get; set; }
 
     /// <summary>
-    /// Gradient of a leaf, same shape, F32; backward adds to it. Null before the first backward.
+    /// Gradient of a leaf, same shape, F32 on the CPU and of this dtype on CUDA; backward adds to it. Null before the
+    /// first backward.
     /// </summary>
     public Tensor? Grad
     {
@@ -65,6 +66,9 @@ public sealed unsafe partial class Tensor : IDisposable
         }
     }
 
+    // The CPU computes in F32 whatever it stores.
+    private DType GradType => Device.Kind == DeviceKind.Cpu ? DType.F32 : DType;
+
     internal Op? Producer { get; set; }
 
     internal TensorScope? Scope { get; set; }
@@ -77,7 +81,7 @@ public sealed unsafe partial class Tensor : IDisposable
     /// <summary>A new tensor with undefined contents.</summary>
     public static Tensor Empty(Shape shape, DType dtype = DType.F32, Device? device = null)
     {
-        var tensor = Unscoped(shape, dtype, device ?? Device.Cpu);
+        var tensor = Unscoped(shape, dtype, device ?? Device.Default);
         TensorScope.Current?.Add(tensor);
         return tensor;
     }
@@ -92,7 +96,7 @@ public sealed unsafe partial class Tensor : IDisposable
 
     /// <summary>A new tensor with undefined contents that no scope releases: its maker does.</summary>
     public static Tensor Owned(Shape shape, DType dtype = DType.F32, Device? device = null) =>
-        Unscoped(shape, dtype, device ?? Device.Cpu);
+        Unscoped(shape, dtype, device ?? Device.Default);
 
     /// <summary>A copy of host values, F32.</summary>
     public static Tensor From(ReadOnlySpan<float> values, Shape shape, Device? device = null) =>
@@ -109,57 +113,30 @@ public sealed unsafe partial class Tensor : IDisposable
     public static Tensor From(ReadOnlySpan<int> values, Shape shape, Device? device = null) =>
         FromBytes(MemoryMarshal.AsBytes(values), values.Length, shape, DType.I32, device);
 
-    /// <summary>The elements, for reading and writing in place (CPU only).</summary>
+    /// <summary>The elements, for reading and writing in place; the tensor must be on the CPU.</summary>
     public Span<T> Span<T>()
         where T : unmanaged => new(Pointer<T>(), checked((int)Count));
 
-    /// <summary>Address of the first element.</summary>
+    /// <summary>Address of the first element in host memory; the tensor must be on the CPU.</summary>
     public T* Pointer<T>()
         where T : unmanaged
     {
         if (sizeof(T) != DType.Size())
             ThrowElementSize(sizeof(T));
+        if (Memory.Device.Kind != DeviceKind.Cpu)
+            ThrowNotOnHost();
         return (T*)((byte*)Memory.Pointer + offset);
-    }
-
-    /// <summary>The elements copied to the host as F32.</summary>
-    public float[] ToArray()
-    {
-        RequireF32("to_array", this);
-        var values = new float[Count];
-        Device.CopyToHost(Pointer<float>(), MemoryMarshal.AsBytes(values.AsSpan()));
-        return values;
-    }
-
-    /// <summary>The value of a one-element F32 tensor.</summary>
-    public float Item()
-    {
-        if (Count != 1 || DType != DType.F32)
-            throw new InvalidOperationException($"[item] tensor must hold one F32 element, but got {DType} {Shape}");
-        float value;
-        Device.CopyToHost(Pointer<float>(), new Span<byte>(&value, sizeof(float)));
-        return value;
-    }
-
-    /// <summary>Overwrites this tensor with the elements of <paramref name="source"/> (same shape and dtype).</summary>
-    public void CopyFrom(Tensor source)
-    {
-        if (source.Shape != Shape || source.DType != DType)
-            throw new ArgumentException(
-                $"[copy_from] shapes and dtypes must match, but got {DType} {Shape} and {source.DType} {source.Shape}");
-        Device.Copy(source.Address, Address, ByteCount);
-    }
-
-    /// <summary>Overwrites this tensor with host values, F32.</summary>
-    public void CopyFrom(ReadOnlySpan<float> values)
-    {
-        if (values.Length != Count || DType != DType.F32)
-            throw new ArgumentException($"[copy_from] {Count} {DType} values expected, but got {values.Length} F32");
-        Device.CopyFromHost(Address, MemoryMarshal.AsBytes(values));
     }
 
     /// <summary>Sets every element to zero.</summary>
     public void Clear() => Device.Clear(Address, ByteCount);
+
+    /// <summary>Sets every element of an F32 tensor.</summary>
+    public void Fill(float value)
+    {
+        RequireF32("fill", this);
+        Device.Fill(Address, value, Count);
+    }
 
     /// <summary>A tensor on the same memory that no gradient flows through.</summary>
     public Tensor Detach() => View(Shape);
@@ -190,6 +167,9 @@ public sealed unsafe partial class Tensor : IDisposable
 
     internal byte* Address => (byte*)Memory.Pointer + offset;
 
+    /// <summary>Address of the first element, as kernels take it.</summary>
+    internal ulong DeviceAddress => (ulong)Address;
+
     internal static Tensor Unscoped(Shape shape, DType dtype, Device device) =>
         new(device.Rent(Math.Max(1, shape.Count) * dtype.Size()), 0, shape, dtype);
 
@@ -205,6 +185,13 @@ public sealed unsafe partial class Tensor : IDisposable
     {
         Memory.Retain();
         return new Tensor(Memory, offset + byteOffset, shape, DType);
+    }
+
+    /// <summary>F32 on every device; BF16 where kernels compute on it.</summary>
+    internal static void RequireFloat(string op, Tensor x)
+    {
+        if (x.DType != DType.BF16 || x.Device.Kind != DeviceKind.Cuda)
+            RequireF32(op, x);
     }
 
     internal static void RequireF32(string op, Tensor x)
@@ -238,7 +225,7 @@ public sealed unsafe partial class Tensor : IDisposable
     {
         if (grad is null)
         {
-            grad = IsLeaf ? Unscoped(Shape, DType.F32, Device) : Recycled(Device, Shape);
+            grad = IsLeaf ? Unscoped(Shape, GradType, Device) : Recycled(Device, Shape, GradType);
             accumulate = false;
         }
         else
@@ -256,10 +243,10 @@ public sealed unsafe partial class Tensor : IDisposable
     /// </summary>
     internal bool TryAdoptGrad(Tensor dy)
     {
-        if (grad is not null || IsLeaf)
+        if (grad is not null || IsLeaf || dy.DType != GradType)
             return false;
         dy.Memory.Retain();
-        grad = Handle(dy.Memory, dy.offset, Shape);
+        grad = Handle(dy.Memory, dy.offset, Shape, GradType);
         gradIsStale = false;
         return true;
     }
@@ -284,28 +271,20 @@ public sealed unsafe partial class Tensor : IDisposable
     [ThreadStatic]
     private static Stack<Tensor>? handles;
 
-    private static Tensor Recycled(Device device, Shape shape) =>
-        Handle(device.Rent(Math.Max(1, shape.Count) * sizeof(float)), 0, shape);
+    private static Tensor Recycled(Device device, Shape shape, DType dtype) =>
+        Handle(device.Rent(Math.Max(1, shape.Count) * dtype.Size()), 0, shape, dtype);
 
-    private static Tensor Handle(Storage storage, long offset, Shape shape)
+    private static Tensor Handle(Storage storage, long offset, Shape shape, DType dtype)
     {
         if (handles is not { Count: > 0 })
-            return new Tensor(storage, offset, shape, DType.F32);
+            return new Tensor(storage, offset, shape, dtype);
         var tensor = handles.Pop();
         tensor.storage = storage;
         tensor.offset = offset;
         tensor.Shape = shape;
+        tensor.DType = dtype;
         tensor.references = 1;
         tensor.disposed = false;
-        return tensor;
-    }
-
-    private static Tensor FromBytes(ReadOnlySpan<byte> bytes, int count, Shape shape, DType dtype, Device? device)
-    {
-        if (count != shape.Count)
-            throw new ArgumentException($"[from] {shape.Count} values expected for shape {shape}, but got {count}");
-        var tensor = Empty(shape, dtype, device);
-        tensor.Device.CopyFromHost(tensor.Address, bytes);
         return tensor;
     }
 
@@ -317,6 +296,10 @@ public sealed unsafe partial class Tensor : IDisposable
         storage = own;
         offset = 0;
     }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void ThrowNotOnHost() => throw new InvalidOperationException(
+        $"[tensor] elements must be in host memory, but {this} is on {Device.Name}: copy with ToArray or To(Device.Cpu)");
 
     [MethodImpl(MethodImplOptions.NoInlining)]
     private void ThrowElementSize(int size) => throw new InvalidOperationException(

@@ -47,6 +47,9 @@ public sealed class CudaOutOfMemoryException(string call, ulong asked, ulong inU
     /// <summary>Bytes the device has free.</summary>
     public ulong Free { get; } = free;
 
+    /// <summary>Bytes the device has.</summary>
+    public ulong Total { get; } = total;
+
     private static string Mib(ulong bytes) =>
         string.Create(System.Globalization.CultureInfo.InvariantCulture, $"{bytes / 1048576.0:F1} MiB");
 }

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using CudaLora.Kernels.Driver;
 
 namespace CudaLora.Kernels.Runtime;
@@ -80,6 +81,16 @@ public sealed unsafe class CudaStream : IDisposable
     public void Zero<T>(DevicePointer<T> destination, long count) where T : unmanaged => Context.Check(
         Context.Driver.MemsetD8Async(destination.Address, 0, Bytes<T>(count), handle),
         "cuMemsetD8Async");
+
+    /// <summary>Queues setting <paramref name="count"/> 4-byte elements to <paramref name="value"/>.</summary>
+    public void Fill<T>(DevicePointer<T> destination, T value, long count) where T : unmanaged
+    {
+        if (sizeof(T) != 4) throw new ArgumentException($"[fill] elements must have 4 bytes, but got {sizeof(T)}");
+        Context.Check(
+            Context.Driver.MemsetD32Async(
+                destination.Address, Unsafe.As<T, uint>(ref value), checked((nuint)count), handle),
+            "cuMemsetD32Async");
+    }
 
     private static nuint Bytes<T>(long count) where T : unmanaged => checked((nuint)count * (nuint)sizeof(T));
 

@@ -5,6 +5,19 @@ namespace CudaLora.Tests.Ops;
 /// <summary>Checks that every op's tests share.</summary>
 internal static class OpCheck
 {
+    /// <summary>The device a test runs on, and a scope, until disposed: see <see cref="OnDevicesAttribute"/>.</summary>
+    public static IDisposable On(string device) => TestDevice.Use(device);
+
+    /// <summary>A leaf rounded to BF16, on a device that computes on it.</summary>
+    public static Tensor Bf16Leaf(int seed, params ReadOnlySpan<int> dims)
+    {
+        var values = GradientCheck.Values(seed, Shape.Of(dims));
+        var leaf = Tensor.Zeros(Shape.Of(dims), DType.BF16);
+        leaf.CopyFrom(Array.ConvertAll(values, value => (ushort)(BitConverter.SingleToUInt32Bits(value) >> 16)));
+        leaf.RequiresGrad = true;
+        return leaf;
+    }
+
     /// <summary>A frozen or trainable leaf of normal values.</summary>
     public static Tensor Leaf(int seed, params ReadOnlySpan<int> dims) => GradientCheck.Leaf(seed, Shape.Of(dims));
 
