@@ -113,8 +113,8 @@ public class ElementwiseLaunchTests
         foreach ((DeviceArray target, bool adds) in new[] { (copy, false), (sum, true) })
         {
             Elementwise.CopyBlocks(
-                context.Stream, dx.Address + (size * (ulong)from), fromStride, target.Address + (size * (ulong)to),
-                toStride, blocks, length, bf16, adds);
+                context.Stream, new(dx.Address + (size * (ulong)from), bf16), fromStride,
+                new(target.Address + (size * (ulong)to), bf16), toStride, blocks, length, adds);
             var expected = (float[])y.Clone();
             for (int i = 0; i < blocks * length; i++)
             {

@@ -7,8 +7,8 @@ using CudaLora.Tests.Kernels;
 namespace CudaLora.Tests;
 
 /// <summary>
-/// SiLU, GELU, SwiGLU, dropout and casts at addresses and lengths that no vector fits, in place, overwriting and adding,
-/// and at the ends of the range.
+/// SiLU, GELU, SwiGLU and dropout at addresses and lengths that no vector fits, in place, overwriting and adding, and
+/// at the ends of the range.
 /// </summary>
 public unsafe class PointwiseLaunchTests
 {
