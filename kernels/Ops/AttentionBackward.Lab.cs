@@ -2,7 +2,9 @@ using CudaLora.Kernels.Runtime;
 
 namespace CudaLora.Kernels.Ops;
 
-/// <summary>The three passes: inputs of the forward, its log-sum-exp and delta from the oracle, and a gradient.</summary>
+/// <summary>
+/// The three passes: inputs of the forward, its log-sum-exp and delta from the oracle, and a gradient of y.
+/// </summary>
 internal abstract class AttentionBackwardLab(string stem, string entry, bool bf16, bool masked)
     : AttentionLab(stem, entry, bf16, masked)
 {
@@ -26,7 +28,7 @@ internal abstract class AttentionBackwardLab(string stem, string entry, bool bf1
     internal abstract class QueriesLab(string stem, string entry, bool bf16, bool masked)
         : AttentionBackwardLab(stem, entry, bf16, masked)
     {
-        public override string Summary => "dq = s ds k, ds = p (dy vᵀ - delta), by blocks of queries; adds when asked";
+        public override string Summary => "dq = s ds k, ds = p (dy vᵀ - delta); adds when asked";
         public override Type Args => typeof(AttentionBackward.QueryArgs);
 
         protected override LabRun Pass(CudaContext context, LabInputs inputs, AttentionLabData data, Gradients of)
@@ -67,7 +69,8 @@ internal abstract class AttentionBackwardLab(string stem, string entry, bool bf1
         }
     }
 
-    internal abstract class DeltaLab(string entry, bool bf16) : AttentionBackwardLab("AttentionDelta", entry, bf16, true)
+    internal abstract class DeltaLab(string entry, bool bf16)
+        : AttentionBackwardLab("AttentionBackwardDelta", entry, bf16, true)
     {
         public override string Summary => "delta = rowsum(dy y)";
         public override Type Args => typeof(AttentionBackward.DeltaArgs);
@@ -85,35 +88,36 @@ internal abstract class AttentionBackwardLab(string stem, string entry, bool bf1
     }
 
     internal sealed class QueriesF32()
-        : QueriesLab("AttentionQueries", "attention_backward_queries_f32", false, true)
+        : QueriesLab("AttentionBackwardQueries", "attention_backward_queries_f32", false, true)
     {
         public override IReadOnlyList<int> DefaultShape => [2, 40, 50, 4, 2, 70];
     }
 
     internal sealed class QueriesBf16()
-        : QueriesLab("AttentionQueriesBf16", "attention_backward_queries_64_bf16", true, true)
+        : QueriesLab("AttentionBackwardQueriesBf16", "attention_backward_queries_64_bf16", true, true)
     {
         public override IReadOnlyList<int> DefaultShape => [2, 70, 90, 2, 1, 40];
     }
 
     internal sealed class QueriesWideBf16()
-        : QueriesLab("AttentionQueriesWideBf16", "attention_backward_queries_128_bf16", true, false)
+        : QueriesLab("AttentionBackwardQueriesWideBf16", "attention_backward_queries_128_bf16", true, false)
     {
         public override IReadOnlyList<int> DefaultShape => [1, 70, 90, 2, 1, 96];
     }
 
-    internal sealed class KeysF32() : KeysLab("AttentionKeys", "attention_backward_keys_f32", false, true)
+    internal sealed class KeysF32() : KeysLab("AttentionBackwardKeys", "attention_backward_keys_f32", false, true)
     {
         public override IReadOnlyList<int> DefaultShape => [2, 40, 50, 4, 2, 70];
     }
 
-    internal sealed class KeysBf16() : KeysLab("AttentionKeysBf16", "attention_backward_keys_64_bf16", true, true)
+    internal sealed class KeysBf16()
+        : KeysLab("AttentionBackwardKeysBf16", "attention_backward_keys_64_bf16", true, true)
     {
         public override IReadOnlyList<int> DefaultShape => [2, 70, 90, 4, 2, 40];
     }
 
     internal sealed class KeysWideBf16()
-        : KeysLab("AttentionKeysWideBf16", "attention_backward_keys_128_bf16", true, false)
+        : KeysLab("AttentionBackwardKeysWideBf16", "attention_backward_keys_128_bf16", true, false)
     {
         public override IReadOnlyList<int> DefaultShape => [1, 70, 90, 2, 1, 96];
     }

@@ -5,8 +5,8 @@ using CudaLora.Kernels.Runtime;
 namespace CudaLora.Kernels.Ops;
 
 /// <summary>
-/// Backward of attention in three passes without atomics: AttentionDelta.ptx, then dq by blocks of queries
-/// (AttentionQueries*.ptx) and dk, dv by blocks of keys (AttentionKeys*.ptx), each in a fixed order.
+/// Backward of attention in three passes without atomics: AttentionBackwardDelta.ptx, then dq by blocks of queries
+/// (AttentionBackwardQueries*.ptx) and dk, dv by blocks of keys (AttentionBackwardKeys*.ptx), each in a fixed order.
 /// </summary>
 public static class AttentionBackward
 {
@@ -38,7 +38,7 @@ public static class AttentionBackward
             y, dy, delta, rows, problem.Queries, problem.QueryHeads, problem.Size,
             ((y | dy) & 15) == 0 && problem.Size % 8 == 0 ? 1 : 0);
         stream.Context.Modules
-            .Kernel<DeltaArgs>("AttentionDelta", bf16 ? "attention_delta_bf16" : "attention_delta_f32")
+            .Kernel<DeltaArgs>("AttentionBackwardDelta", bf16 ? "attention_delta_bf16" : "attention_delta_f32")
             .Launch(stream, DeltaShape(rows), args);
     }
 
@@ -66,12 +66,12 @@ public static class AttentionBackward
             problem.Causal ? 1 : 0, problem.Window, accumulate ? 1 : 0,
             problem.Aligned(q | k | v | dy | dq) ? 1 : 0);
         Kernel<QueryArgs> kernel = !bf16
-            ? stream.Context.Modules.Kernel<QueryArgs>("AttentionQueries", "attention_backward_queries_f32")
+            ? stream.Context.Modules.Kernel<QueryArgs>("AttentionBackwardQueries", "attention_backward_queries_f32")
             : problem.Size <= 64
                 ? stream.Context.Modules.Kernel<QueryArgs>(
-                    "AttentionQueriesBf16", "attention_backward_queries_64_bf16")
+                    "AttentionBackwardQueriesBf16", "attention_backward_queries_64_bf16")
                 : stream.Context.Modules.Kernel<QueryArgs>(
-                    "AttentionQueriesWideBf16", "attention_backward_queries_128_bf16");
+                    "AttentionBackwardQueriesWideBf16", "attention_backward_queries_128_bf16");
         kernel.Launch(stream, QueriesShape(problem, bf16), args);
     }
 
@@ -88,10 +88,11 @@ public static class AttentionBackward
             problem.Scale, problem.Causal ? 1 : 0, problem.Window, accumulateK ? 1 : 0, accumulateV ? 1 : 0,
             problem.Aligned(q | k | v | dy | dk | dv) ? 1 : 0);
         Kernel<KeyArgs> kernel = !bf16
-            ? stream.Context.Modules.Kernel<KeyArgs>("AttentionKeys", "attention_backward_keys_f32")
+            ? stream.Context.Modules.Kernel<KeyArgs>("AttentionBackwardKeys", "attention_backward_keys_f32")
             : problem.Size <= 64
-                ? stream.Context.Modules.Kernel<KeyArgs>("AttentionKeysBf16", "attention_backward_keys_64_bf16")
-                : stream.Context.Modules.Kernel<KeyArgs>("AttentionKeysWideBf16", "attention_backward_keys_128_bf16");
+                ? stream.Context.Modules.Kernel<KeyArgs>("AttentionBackwardKeysBf16", "attention_backward_keys_64_bf16")
+                : stream.Context.Modules.Kernel<KeyArgs>(
+                    "AttentionBackwardKeysWideBf16", "attention_backward_keys_128_bf16");
         kernel.Launch(stream, KeysShape(problem, bf16), args);
     }
 

@@ -5,8 +5,8 @@ using DeviceAttention = CudaLora.Kernels.Ops.Attention;
 namespace CudaLora.Tests.Kernels;
 
 /// <summary>
-/// Random inputs of an attention, and its forward and backward on a device. With an odd seed all tensors lie one element
-/// past a 16-byte boundary.
+/// Random inputs of an attention, and its forward and backward on a device. With an odd seed all tensors lie one
+/// element past a 16-byte boundary.
 /// </summary>
 internal sealed class AttentionDeviceRun : IDisposable
 {

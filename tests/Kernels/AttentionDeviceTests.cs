@@ -6,8 +6,8 @@ using DeviceAttention = CudaLora.Kernels.Ops.Attention;
 namespace CudaLora.Tests.Kernels;
 
 /// <summary>
-/// The PTX of attention on the emulator, every check on, against the definition in double precision: masks, head groups,
-/// head sizes and alignments. Inputs are about one in size. f32: sums of at most a thousand terms and exponentials to
+/// The PTX of attention on the emulator, every check on, against the definition in double precision: masks, head
+/// groups, head sizes and alignments. Inputs are about one in size. f32: sums of at most a thousand terms and exponentials to
 /// 2^-22. bf16: probabilities and their gradients are rounded to 8 bits before each product, results after it; over a
 /// sum these errors average out to about the rounding of its largest terms.
 /// </summary>
