@@ -63,7 +63,7 @@ public static class Attention
         ulong workLse = work + (ulong)(splits * rows * problem.Size * sizeof(float));
         int packed = problem.Queries * problem.Group <= (bf16 ? 32 : 16) ? problem.Group : 1;
         var args = new ForwardArgs(
-            q, k, v, y, splits > 1 ? workLse : lse, splits > 1 ? work : 0, problem.Segments, problem.KeyLengths,
+            q, k, v, y, splits > 1 ? workLse : lse, splits > 1 ? work : 0, problem.KeySegments, problem.KeyLengths,
             problem.QueryStarts, problem.KeyStride, problem.Queries, problem.Keys, problem.QueryHeads,
             problem.KeyHeads, problem.Size, problem.Scale, problem.Causal ? 1 : 0, problem.Window, packed, splits,
             problem.Aligned(q | k | v | y) ? 1 : 0);

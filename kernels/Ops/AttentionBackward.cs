@@ -61,7 +61,7 @@ public static class AttentionBackward
         problem.Check();
         if (problem.IsEmpty) return;
         var args = new QueryArgs(
-            q, k, v, dy, lse, delta, dq, problem.Segments, problem.KeyLengths, problem.QueryStarts, problem.KeyStride,
+            q, k, v, dy, lse, delta, dq, problem.KeySegments, problem.KeyLengths, problem.QueryStarts, problem.KeyStride,
             problem.Queries, problem.Keys, problem.QueryHeads, problem.KeyHeads, problem.Size, problem.Scale,
             problem.Causal ? 1 : 0, problem.Window, accumulate ? 1 : 0,
             problem.Aligned(q | k | v | dy | dq) ? 1 : 0);
@@ -83,7 +83,7 @@ public static class AttentionBackward
         problem.Check();
         if (problem.Batch == 0 || problem.Keys == 0 || (dk == 0 && dv == 0)) return;
         var args = new KeyArgs(
-            q, k, v, dy, lse, delta, dk, dv, problem.Segments, problem.KeyLengths, problem.QueryStarts,
+            q, k, v, dy, lse, delta, dk, dv, problem.KeySegments, problem.KeyLengths, problem.QueryStarts,
             problem.KeyStride, problem.Queries, problem.Keys, problem.QueryHeads, problem.KeyHeads, problem.Size,
             problem.Scale, problem.Causal ? 1 : 0, problem.Window, accumulateK ? 1 : 0, accumulateV ? 1 : 0,
             problem.Aligned(q | k | v | dy | dk | dv) ? 1 : 0);
