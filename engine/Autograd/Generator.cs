@@ -13,6 +13,11 @@ public sealed class Generator(ulong seed)
     /// <summary>Next unused counter.</summary>
     public ulong Offset { get; private set; }
 
+    /// <summary>
+    /// Device address of what a captured graph adds to the counters it was captured with; 0 outside of a capture.
+    /// </summary>
+    internal ulong DeviceBase { get; set; }
+
     /// <summary>Reserves <paramref name="count"/> counters and returns the first.</summary>
     public ulong Take(ulong count)
     {

@@ -28,6 +28,7 @@ public sealed unsafe class CudaDevice : Device, IDisposable
 {
     private readonly bool pools;
     private readonly bool ownsDriver;
+    private CudaStream? copyStream;
 
     /// <summary>Opens a device of <paramref name="driver"/>.</summary>
     /// <param name="driver">Any driver; it is disposed with the device when it can be and the device owns it.</param>
@@ -61,6 +62,9 @@ public sealed unsafe class CudaDevice : Device, IDisposable
     /// <summary>The stream all ops queue their work in.</summary>
     public CudaStream Stream => Context.Stream;
 
+    /// <summary>A second stream, for copies beside the work of <see cref="Stream"/>.</summary>
+    public CudaStream CopyStream => copyStream ??= new CudaStream(Context);
+
     /// <summary>Matrix products.</summary>
     public IGemm Gemm { get; }
 
@@ -71,6 +75,7 @@ public sealed unsafe class CudaDevice : Device, IDisposable
     public void Dispose()
     {
         TrimPool();
+        copyStream?.Dispose();
         Gemm.Dispose();
         Context.Dispose();
         if (ownsDriver)
@@ -98,7 +103,7 @@ public sealed unsafe class CudaDevice : Device, IDisposable
     {
         try
         {
-            return (void*)Context.Memory.AllocateBytes((ulong)bytes, Stream);
+            return (void*)Context.Memory.AllocateLasting((ulong)bytes);
         }
         catch (CudaOutOfMemoryException error)
         {
@@ -110,6 +115,10 @@ public sealed unsafe class CudaDevice : Device, IDisposable
         }
     }
 
-    private protected override void FreeBlock(void* block, long bytes) =>
-        Context.Memory.FreeBytes((ulong)block, (ulong)bytes, Stream);
+    private protected override void FreeBlock(void* block, long bytes)
+    {
+        // Work that still reads the block may be queued.
+        Stream.Synchronize();
+        Context.Memory.FreeLasting((ulong)block, (ulong)bytes);
+    }
 }

@@ -6,12 +6,21 @@ namespace CudaLora.Engine;
 public abstract class ParameterSource
 {
     /// <summary>
-    /// The values of <paramref name="path"/> with shape <paramref name="shape"/>, F32, outside any scope: the module
+    /// The values of <paramref name="path"/> with shape <paramref name="shape"/>, outside any scope: the module
     /// that asks owns them. <paramref name="initializer"/> is used where nothing is stored;
     /// <paramref name="storedTransposed"/> says that a file holds the matrix with its axes exchanged.
     /// </summary>
     public abstract Tensor Get(
         ParameterPath path, Shape shape, Initializer initializer, bool storedTransposed = false);
+
+    /// <summary>
+    /// The weight of a linear layer if it is 4-bit, as <see cref="Get"/> gives it otherwise; null if it is not.
+    /// </summary>
+    public virtual QuantizedTensor? GetQuantized(
+        ParameterPath path, Shape shape, Initializer initializer, bool storedTransposed = false) => null;
+
+    /// <summary>Where the values are put.</summary>
+    public virtual Device Device => Device.Cpu;
 
     /// <summary>True when <paramref name="path"/> can be had without its initializer.</summary>
     public abstract bool Has(ParameterPath path);

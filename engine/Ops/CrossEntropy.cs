@@ -16,10 +16,17 @@ public static partial class TensorOps
     /// <param name="labels">(...), I32: the token to predict at each place.</param>
     /// <param name="scale">Factor on the sum: 1 / number of labelled tokens for the mean.</param>
     /// <returns>A scalar.</returns>
-    public static Tensor CrossEntropy(this Tensor logits, Tensor labels, float scale)
+    public static Tensor CrossEntropy(this Tensor logits, Tensor labels, float scale) =>
+        logits.CrossEntropy(labels, Tensor.From([scale], Shape.Scalar, logits.Device));
+
+    /// <summary>As above with the factor in a one-element F32 tensor, so that a captured graph can change it.</summary>
+    public static Tensor CrossEntropy(this Tensor logits, Tensor labels, Tensor scale)
     {
         LabelShapes.Check("cross_entropy", logits, labels);
-        return new CrossEntropyOp(logits, labels, scale).Run(Shape.Scalar);
+        Tensor.RequireF32("cross_entropy", scale);
+        if (scale.Count != 1)
+            throw new ArgumentException($"[cross_entropy] scale must have one element, but got {scale.Shape}");
+        return new CrossEntropyOp(logits, labels, scale).Run(Shape.Scalar, DType.F32);
     }
 }
 
@@ -46,9 +53,9 @@ internal sealed unsafe class CrossEntropyOp : Op
 {
     private readonly Tensor logits;
     private readonly Tensor labels;
-    private readonly float scale;
+    private readonly Tensor scale;
 
-    public CrossEntropyOp(Tensor logits, Tensor labels, float scale)
+    public CrossEntropyOp(Tensor logits, Tensor labels, Tensor scale)
         : base("cross_entropy", logits)
     {
         (this.logits, this.labels, this.scale) = (logits, labels, scale);
@@ -60,9 +67,10 @@ internal sealed unsafe class CrossEntropyOp : Op
         var rows = logits.Shape.Rows;
         var losses = logits.Device.Rent((long)rows * sizeof(float));
         var each = (float*)losses.Pointer;
+        var factor = scale.Item();
         CrossEntropyKernel.Run(
-            logits.Pointer<float>(), labels.Pointer<int>(), each, rows, logits.Shape.Columns, scale, Tracking);
-        y.Span<float>()[0] = (float)(SumKernel.All(each, rows) * scale);
+            logits.Pointer<float>(), labels.Pointer<int>(), each, rows, logits.Shape.Columns, factor, Tracking);
+        y.Span<float>()[0] = (float)(SumKernel.All(each, rows) * factor);
         losses.Release();
     }
 

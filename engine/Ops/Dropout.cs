@@ -10,9 +10,17 @@ namespace CudaLora.Engine;
 /// <param name="Stream">Number of the stream: one per application.</param>
 public readonly record struct DropoutMask(float Probability, ulong Seed, ulong Stream)
 {
+    /// <summary>
+    /// Device address of a number (u64) that kernels add to <see cref="Stream"/>, so that a captured graph draws new
+    /// masks at every replay; 0 for none.
+    /// </summary>
+    internal ulong StreamBase { get; init; }
+
     /// <summary>A mask drawn from <paramref name="random"/>, or none when nothing is dropped.</summary>
     public static DropoutMask Draw(float probability, Generator? random) =>
-        probability > 0 && random is not null ? new(probability, random.Seed, random.Take(1)) : default;
+        probability > 0 && random is not null
+            ? new(probability, random.Seed, random.Take(1)) { StreamBase = random.DeviceBase }
+            : default;
 }
 
 public static partial class TensorOps

@@ -34,6 +34,44 @@ public sealed unsafe partial class Tensor
         Device.CopyToHost(Address, MemoryMarshal.AsBytes(destination));
     }
 
+    /// <summary>The elements of an F32 or BF16 tensor copied to the host as F32.</summary>
+    public void CopyTo(Span<float> destination)
+    {
+        if (DType == DType.F32)
+            CopyTo<float>(destination);
+        else
+            ToArray().CopyTo(destination);
+    }
+
+    /// <summary>
+    /// F32 values in host memory: this tensor if that is what it is, else a copy outside any scope, which the caller
+    /// disposes.
+    /// </summary>
+    public Tensor OnHost()
+    {
+        if (Device.Kind == DeviceKind.Cpu && DType == DType.F32)
+            return this;
+        var host = Unscoped(Shape, DType.F32, Device.Cpu);
+        if (DType == DType.F32)
+            host.CopyFrom(this);
+        else
+            ToArray().CopyTo(host.Span<float>());
+        return host;
+    }
+
+    /// <summary>Overwrites this F32 or BF16 tensor with F32 values in host memory, rounded if need be.</summary>
+    public void Put(Tensor host)
+    {
+        if (DType == DType.F32)
+        {
+            CopyFrom(host);
+            return;
+        }
+        using var rounded = Unscoped(Shape, DType, Device.Cpu);
+        CastKernel.ToBFloat16(host.Pointer<float>(), rounded.Pointer<ushort>(), Count);
+        CopyFrom(rounded);
+    }
+
     /// <summary>This tensor if it is on <paramref name="device"/>, else a copy there, of the current scope.</summary>
     public Tensor To(Device device)
     {

@@ -87,6 +87,7 @@ internal sealed unsafe class BulkShape
         }
         byte* data = w.GlobalPointer(address, length, access == Access.Read ? Access.Read : Access.Write, lane,
             markWritten: false);
+        if (w.Cluster.Races is { } races) w.WatchCopy(races, address, length, access, lane);
         _rows.Add(((nint)data, w.WrittenPointer(address), first, length));
         GlobalBytes += length;
         Sectors += (int)((address + (ulong)length + 31) / 32 - (address / 32));

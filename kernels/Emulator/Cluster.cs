@@ -15,9 +15,9 @@ internal sealed unsafe class Cluster : IDisposable
     private readonly uint* _fenced;
     private int _live;
 
-    public Cluster(Launch launch, Counters[] counters)
+    public Cluster(Launch launch, Counters[] counters, RaceWatch? races)
     {
-        Launch = launch;
+        (Launch, Races) = (launch, races);
         _checks = launch.Options.Checks;
         int blocks = (int)launch.ClusterShape.Count, warps = blocks * ((launch.Threads + 31) / 32);
         Order = _checks ? new HappensBefore(warps) : null;
@@ -34,6 +34,12 @@ internal sealed unsafe class Cluster : IDisposable
     public Block[] Blocks { get; }
 
     public IReadOnlyList<Warp> Warps => _warps;
+
+    /// <summary>Watches global memory; null when races there are not asked for.</summary>
+    public RaceWatch? Races { get; }
+
+    /// <summary>What the race records of this cluster's run point at.</summary>
+    public GridMember? Member { get; private set; }
 
     public HappensBefore? Order { get; }
 
@@ -56,16 +62,14 @@ internal sealed unsafe class Cluster : IDisposable
         _random = (Launch.Options.Seed * 0x9E3779B97F4A7C15) ^ (
             (ulong)linear * 0xD1B54A32D192ED03) ^ 0x2545F4914F6CDD1D;
         Pending.Clear();
+        Member = Races is null ? null : new GridMember(linear);
         Order?.StartBlocks();
         if (Order is not null) Order.Clear(_fenced);
         Barrier.Reset();
         _live = _warps.Length;
         foreach (Block block in Blocks)
         {
-            Extent inside = shape.At(block.Rank);
-            block.Start(
-                new Extent((Index.X * shape.X) + inside.X, (Index.Y * shape.Y) + inside.Y,
-                (Index.Z * shape.Z) + inside.Z));
+            block.Start(Launch.BlockIndex(linear, block.Rank));
         }
     }
 
@@ -132,6 +136,7 @@ internal sealed unsafe class Cluster : IDisposable
         if (Order is null) return;
         Order.Release(warp.Global, _fenced);
         Order.Acquire(warp.Global, _fenced);
+        Races?.Synchronised(Member!);
     }
 
     public void CompleteOne() => Pending[Random(Pending.Count)].Finish(this);

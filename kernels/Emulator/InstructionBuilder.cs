@@ -42,6 +42,8 @@ internal sealed unsafe class InstructionBuilder
 
     public PtxOperand Operand(int index) => _source.Operands[index];
 
+    public PtxTransfer Transfer => _source.Transfer!;
+
     public Instruction Build()
     {
         if (!Instructions.Table.TryGetValue(Opcode, out Action<InstructionBuilder>? decode))
@@ -249,6 +251,8 @@ internal sealed unsafe class InstructionBuilder
             if (operand.Bits != 0) throw Error(operand, "an offset on dynamic shared memory is not supported here");
             return Decoder.SpecialRow(width == 8 ? SpecialRegisters.DynamicShared64 : SpecialRegisters.DynamicShared);
         }
+        if (operand.Variable.Space == PtxSpace.Param)
+            throw Error(operand, "the address of a function's parameter is not supported");
         if (width == 4 && operand.Variable.Space is PtxSpace.Global or PtxSpace.Const)
             throw Error(operand, "the address has 64 bits");
         return Decoder.ConstantRow(Decoder.AddressOf(operand.Variable, this) + operand.Bits, width);

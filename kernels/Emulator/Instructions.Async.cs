@@ -59,6 +59,7 @@ internal static unsafe partial class Instructions
             ulong from = i.Immediate + (i.B < 0 ? 0 : ((ulong*)(w.Regs + i.B))[lane]);
             if ((from & (ulong)(i.Size - 1)) != 0) throw w.Misaligned("global", from, i.Size, lane);
             sources[lane] = size == 0 ? null : w.GlobalPointer(from, size, Access.Read, lane);
+            if (size > 0 && w.Cluster.Races is { } races) w.WatchCopy(races, from, size, Access.Read, lane);
             sizes[lane] = size;
             w.Addresses[lane] = from;
         }

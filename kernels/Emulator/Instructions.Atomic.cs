@@ -22,6 +22,7 @@ internal static unsafe partial class Instructions
     private static void DecodeAtomic(InstructionBuilder b, bool returns)
     {
         Instruction i = b.Result;
+        i.Strong = true;
         int order = b.TakeOneOf("relaxed", "acquire", "release", "acq_rel");
         b.TakeOneOf("cta", "cluster", "gpu", "sys");
         i.Space = TakeSpace(b);

@@ -27,10 +27,9 @@ internal sealed class AdapterBiases(IEnumerable<Parameter> biases) : IDisposable
         inUse = wanted;
         foreach (var (bias, aside) in slots)
         {
-            var used = bias.Value.Span<float>();
-            var kept = aside.Span<float>();
-            for (var i = 0; i < used.Length; i++)
-                (used[i], kept[i]) = (kept[i], used[i]);
+            using var former = FullLayer.Copy(bias.Value);
+            bias.Value.CopyFrom(aside);
+            aside.CopyFrom(former);
         }
     }
 

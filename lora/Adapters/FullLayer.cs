@@ -17,6 +17,8 @@ internal sealed class FullLayer : ILinearAdapter, IEmbeddingAdapter, IDisposable
         this.layer = layer;
         replaced = layer switch
         {
+            Linear { Quantized: not null } => throw new UserErrorException(
+                $"modules_to_save: {layer.Path} must have weights of floats to be trained in full, but they are 4-bit"),
             Linear { Bias: null } linear => [linear.Weight],
             Linear linear => [linear.Weight, linear.Bias],
             Embedding embedding => [embedding.Weight],
@@ -24,7 +26,7 @@ internal sealed class FullLayer : ILinearAdapter, IEmbeddingAdapter, IDisposable
                 $"modules_to_save: only linear and embedding layers are supported, but got {layer.Path}"),
         };
         // A tied output layer has its weight from the embedding, but its copy is its own.
-        Parameters = [.. replaced.Select(p => new Parameter(layer.Path / p.Path.Name, Copy(p.Value)))];
+        Parameters = [.. replaced.Select(p => new Parameter(layer.Path / p.Path.Name, Trainable(p.Value)))];
     }
 
     public ParameterPath Path => layer.Path;
@@ -60,7 +62,7 @@ internal sealed class FullLayer : ILinearAdapter, IEmbeddingAdapter, IDisposable
             return;
         original = [.. replaced.Select(p => Copy(p.Value))];
         for (var i = 0; i < replaced.Length; i++)
-            replaced[i].Value.CopyFrom(Parameters[i].Value);
+            Put(Parameters[i].Value, replaced[i].Value);
     }
 
     /// <summary>Brings the base's own values back, bit for bit.</summary>
@@ -82,9 +84,28 @@ internal sealed class FullLayer : ILinearAdapter, IEmbeddingAdapter, IDisposable
 
     internal static Tensor Copy(Tensor values)
     {
-        var copy = Tensor.Owned(values.Shape);
+        var copy = Tensor.Owned(values.Shape, values.DType, values.Device);
         copy.CopyFrom(values);
         return copy;
+    }
+
+    // What trains is F32, whatever the base is.
+    private static Tensor Trainable(Tensor values)
+    {
+        if (values.DType == DType.F32)
+            return Copy(values);
+        using var host = values.OnHost();
+        var copy = Tensor.Owned(values.Shape, device: values.Device);
+        copy.Put(host);
+        return copy;
+    }
+
+    private static void Put(Tensor trained, Tensor into)
+    {
+        var host = trained.OnHost();
+        into.Put(host);
+        if (host != trained)
+            host.Dispose();
     }
 
     private void Release()

@@ -5,10 +5,11 @@ namespace CudaLora.Lora;
 /// <summary>First values of A and B (PEFT's <c>init_lora_weights</c>).</summary>
 internal static class LoraInitializers
 {
-    /// <summary>A (r, in) and B (out, r), outside any scope.</summary>
-    public static (Tensor A, Tensor B) Draw(LoraInit init, int rank, int inFeatures, int outFeatures, Generator random)
+    /// <summary>A (r, in) and B (out, r), F32 on <paramref name="device"/>, outside any scope.</summary>
+    public static (Tensor A, Tensor B) Draw(
+        LoraInit init, int rank, int inFeatures, int outFeatures, Generator random, Device device)
     {
-        var source = new RandomParameters(random);
+        var source = new DeviceParameters(new RandomParameters(random), device, DType.F32);
         var a = init == LoraInit.Gaussian
             ? Initializer.Normal(1f / rank)
             : Initializer.KaimingUniform(inFeatures);

@@ -10,6 +10,10 @@ namespace CudaLora.Lora;
 public sealed unsafe class LoraLinear : ILinearAdapter, IDisposable
 {
     private readonly Generator? random;
+    private bool wasQuantized;
+
+    // A 16-bit weight from before the merge, which rounds; F32 comes back by subtraction.
+    private Tensor? original;
 
     /// <summary>An adapter from given matrices, not yet attached.</summary>
     /// <param name="linear">The layer it adapts.</param>
@@ -74,19 +78,25 @@ public sealed unsafe class LoraLinear : ILinearAdapter, IDisposable
     /// <summary>A new adapter with a rank and scale of its own, not attached.</summary>
     internal static LoraLinear New(Linear linear, LoraConfig config, int rank, double scale, Generator random)
     {
-        var (a, b) = LoraInitializers.Draw(config.InitLoraWeights, rank, linear.InFeatures, linear.OutFeatures, random);
+        var (a, b) = LoraInitializers.Draw(
+            config.InitLoraWeights, rank, linear.InFeatures, linear.OutFeatures, random, linear.Device);
         return new LoraLinear(linear, a, b, scale, config.LoraDropout, random);
     }
 
     /// <inheritdoc/>
     public Tensor Forward(Linear linear, Tensor x) => IsMerged
-        ? x.Linear(linear.Weight, linear.Bias?.Value)
-        : x.LoraLinear(linear.Weight, linear.Bias?.Value, A, B, Scale, Mask(linear));
+        ? linear.Plain(x)
+        : linear.Quantized is { } codes
+            ? x.LoraLinear(codes, linear.Bias?.Value, A, B, Scale, Mask(linear))
+            : x.LoraLinear(linear.Weight, linear.Bias?.Value, A, B, Scale, Mask(linear));
 
-    /// <summary>Adds s B A to the layer's weights: the adapter then costs nothing.</summary>
+    /// <summary>
+    /// Adds s B A to the layer's weights: the adapter then costs nothing. 4-bit weights are put in floats for it.
+    /// </summary>
     public void Merge() => AddToWeight(true);
 
-    /// <summary>Takes s B A out of the layer's weights again; they return to within F32 rounding.</summary>
+    /// <summary>Takes s B A out of the layer's weights again; they return to within F32 rounding, 16-bit
+    /// and 4-bit ones exactly.</summary>
     public void Unmerge() => AddToWeight(false);
 
     /// <summary>Releases A and B and leaves the layer's slot.</summary>
@@ -96,6 +106,7 @@ public sealed unsafe class LoraLinear : ILinearAdapter, IDisposable
             Linear.Adapter = null;
         A.Dispose();
         B.Dispose();
+        original?.Dispose();
     }
 
     // Not a matter of GradMode: a checkpointed block runs first without recording and must draw the same mask then.
@@ -105,10 +116,39 @@ public sealed unsafe class LoraLinear : ILinearAdapter, IDisposable
     {
         if (IsMerged == merge)
             return;
-        var (n, k, r) = (Linear.OutFeatures, Linear.InFeatures, Rank);
-        Gemm.Run(
-            false, false, n, k, r, merge ? Scale : -Scale, B.Value.Pointer<float>(), r, A.Value.Pointer<float>(), k, 1,
-            Linear.Weight.Value.Pointer<float>(), k);
         IsMerged = merge;
+        if (merge && Linear.Quantized is not null)
+        {
+            Linear.Dequantize();
+            wasQuantized = true;
+        }
+        else if (wasQuantized)
+        {
+            Linear.RestoreQuantized();
+            wasQuantized = false;
+            return;
+        }
+        var weight = Linear.Weight.Value;
+        if (!merge && original is not null)
+        {
+            weight.CopyFrom(original);
+            original.Dispose();
+            original = null;
+            return;
+        }
+        if (merge && weight.DType != DType.F32)
+            original = FullLayer.Copy(weight);
+        var (n, k, r) = (Linear.OutFeatures, Linear.InFeatures, Rank);
+        Tensor w = weight.OnHost(), a = A.Value.OnHost(), b = B.Value.OnHost();
+        Gemm.Run(
+            false, false, n, k, r, merge ? Scale : -Scale, b.Pointer<float>(), r, a.Pointer<float>(), k, 1,
+            w.Pointer<float>(), k);
+        if (w != weight)
+            weight.Put(w);
+        foreach (var (host, value) in (ReadOnlySpan<(Tensor, Tensor)>)[(w, weight), (a, A.Value), (b, B.Value)])
+        {
+            if (host != value)
+                host.Dispose();
+        }
     }
 }

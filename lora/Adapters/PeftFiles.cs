@@ -58,9 +58,9 @@ internal static class PeftFiles
                 $"{path}: tensor '{entry.Name}' must have shape {shape} for this base model and rank, " +
                 $"but has {entry.ShapeText}");
         using var scope = TensorScope.Begin();
-        var values = Tensor.Empty(shape);
+        var values = Tensor.Empty(shape, device: Device.Cpu);
         file.CopyToF32(entry, values.Span<float>());
-        slot.Value.CopyFrom(slot.Transposed ? values.Transpose(0, 1) : values);
+        slot.Value.Put(slot.Transposed ? values.Transpose(0, 1) : values);
     }
 
     private static IEnumerable<Slot> Slots(LoraAdapter adapter)

@@ -14,10 +14,11 @@ public sealed partial class CausalLM : Module
     private readonly RotaryTable? rotary;
     private readonly Module finalNorm;
 
-    private CausalLM(ModelConfig config, ParameterSource source)
+    private CausalLM(ModelConfig config, ParameterSource values, ModelPlacement placement)
         : base(ParameterPath.Root)
     {
-        Config = config;
+        var source = placement.Place(values);
+        (Config, Placement) = (config, placement);
         Generation = GenerationConfig.From(config);
         var (body, std) = (ModelKeys.Body(config), (float)config.InitializerRange);
         var gpt2 = config.Family == ModelFamily.Gpt2;
@@ -28,7 +29,8 @@ public sealed partial class CausalLM : Module
                 body / "wpe", config.MaxPositions, config.HiddenSize, source, std));
         else
             rotary = new RotaryTable(
-                config.MaxPositions, config.HeadDim, RopeScaling.Frequencies(config.RopeTheta, config.RopeScaling));
+                config.MaxPositions, config.HeadDim, RopeScaling.Frequencies(config.RopeTheta, config.RopeScaling),
+                Device);
         blocks = new TransformerBlock[config.Layers];
         for (var i = 0; i < blocks.Length; i++)
         {
@@ -48,6 +50,12 @@ public sealed partial class CausalLM : Module
 
     /// <summary>The config.</summary>
     public ModelConfig Config { get; }
+
+    /// <summary>Where it lives and in which types it computes.</summary>
+    public ModelPlacement Placement { get; }
+
+    /// <summary>The device of its parameters.</summary>
+    public Device Device => Placement.Device;
 
     /// <summary>Ids that stop, and sampling defaults.</summary>
     public GenerationConfig Generation { get; set; }
@@ -69,8 +77,15 @@ public sealed partial class CausalLM : Module
     /// <summary>The adapter in the forward pass, or null: <see cref="LoraAdapter.Activate"/>.</summary>
     public LoraAdapter? ActiveAdapter { get; internal set; }
 
-    /// <summary>Number of values in all parameters.</summary>
-    public long ParameterCount => Parameters().Sum(p => p.Value.Count);
+    /// <summary>Number of values in all parameters and 4-bit weights.</summary>
+    public long ParameterCount => Parameters().Sum(p => p.Value.Count) + QuantizedCount;
+
+    /// <summary>Number of weights that are 4-bit.</summary>
+    public long QuantizedCount => Linears().Sum(linear => linear.Quantized?.Count ?? 0);
+
+    /// <summary>How the 4-bit layers are made, or null if there are none.</summary>
+    public QuantizationOptions? Quantization =>
+        Linears().FirstOrDefault(linear => linear.Quantized is not null)?.Quantized!.Options;
 
     /// <summary>The linear layers in model order, the output layer last.</summary>
     public IEnumerable<Linear> Linears() => Modules().OfType<Linear>();
@@ -124,12 +139,11 @@ public sealed partial class CausalLM : Module
         if (cache.Batch != batch || counts.Length != batch)
             throw new ArgumentException(
                 $"[causal_lm] cache and counts must have {batch} rows, but got {cache.Batch} and {counts.Length}");
-        var starts = Tensor.From(cache.Lengths, Shape.Of(batch));
-        var lengths = Tensor.From(cache.Lengths, Shape.Of(batch));
+        Span<int> lengths = batch <= 256 ? stackalloc int[batch] : new int[batch];
         var keyCount = 0;
         for (var b = 0; b < batch; b++)
         {
-            lengths.Span<int>()[b] += counts[b];
+            lengths[b] = cache.Lengths[b] + counts[b];
             CheckLength(cache.Lengths[b] + counts[b]);
             keyCount = Math.Max(keyCount, cache.Lengths[b] + tokens);
         }
@@ -139,8 +153,8 @@ public sealed partial class CausalLM : Module
         var hidden = Run(ids, new ForwardPass
         {
             Positions = Positions(ids, cache.Lengths),
-            KeyLengths = lengths,
-            QueryStarts = starts,
+            KeyLengths = Tensor.From(lengths, Shape.Of(batch), Device),
+            QueryStarts = Tensor.From(cache.Lengths, Shape.Of(batch), Device),
             KeyCount = keyCount,
             Cache = cache,
         });
@@ -164,6 +178,8 @@ public sealed partial class CausalLM : Module
         var x = Embedding.Forward(ids); // (B, T, C)
         if (positionTable is not null)
             x = x.Add(positionTable.Forward(pass.Positions));
+        if (x.DType != Placement.Activations)
+            x = x.Cast(Placement.Activations);
         foreach (var block in blocks)
             x = GradientCheckpointing && GradMode.Enabled
                 ? TensorOps.Checkpoint(x, h => block.Forward(h, pass), Random)
@@ -188,14 +204,13 @@ public sealed partial class CausalLM : Module
     // Padding may lie beyond the context; its position does not matter.
     private Tensor Positions(Tensor ids, ReadOnlySpan<int> starts)
     {
-        var positions = Tensor.Empty(ids.Shape, DType.I32);
-        var span = positions.Span<int>();
+        var span = new int[ids.Count];
         for (var b = 0; b < ids.Shape[0]; b++)
         {
             var start = starts.IsEmpty ? 0 : starts[b];
             for (var t = 0; t < ids.Shape[1]; t++)
                 span[(b * ids.Shape[1]) + t] = Math.Min(start + t, Config.MaxPositions - 1);
         }
-        return positions;
+        return Tensor.From(span, ids.Shape, Device);
     }
 }

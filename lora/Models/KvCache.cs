@@ -16,8 +16,10 @@ public sealed unsafe class KvCache : IDisposable
     /// <param name="config">The model.</param>
     /// <param name="batch">Rows.</param>
     /// <param name="capacity">Tokens per row.</param>
-    public KvCache(ModelConfig config, int batch, int capacity)
+    /// <param name="placement">The model's device and types; the CPU if null.</param>
+    public KvCache(ModelConfig config, int batch, int capacity, ModelPlacement? placement = null)
     {
+        placement ??= new ModelPlacement();
         Capacity = capacity;
         lengths = new int[batch];
         var shape = Shape.Of(batch, capacity, config.KeyValueHeads, config.HeadDim);
@@ -25,8 +27,8 @@ public sealed unsafe class KvCache : IDisposable
         values = new Tensor[config.Layers];
         for (var i = 0; i < config.Layers; i++)
         {
-            keys[i] = Tensor.Zeros(shape);
-            values[i] = Tensor.Zeros(shape);
+            keys[i] = Tensor.Zeros(shape, placement.Activations, placement.Device);
+            values[i] = Tensor.Zeros(shape, placement.Activations, placement.Device);
         }
     }
 

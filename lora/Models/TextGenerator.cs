@@ -82,6 +82,8 @@ public static class TextGenerator
         private readonly StopReason?[] stops;
         private readonly int[] counts;
         private readonly KvCache cache;
+        private readonly int[] last;
+        private float[] logits = [];
 
         public Run(
             CausalLM model, IReadOnlyList<IReadOnlyList<int>> prompts, SamplingOptions options,
@@ -93,11 +95,12 @@ public static class TextGenerator
             tokens = prompts.Select(_ => new List<int>()).ToArray();
             stops = new StopReason?[prompts.Count];
             counts = prompts.Select(p => p.Count).ToArray();
+            last = new int[prompts.Count];
             var longest = counts.Max();
             var room = (int)Math.Min(
                 (long)longest + options.MaxNewTokens, Math.Max(longest, model.Config.MaxPositions));
             // One slot to spare: rows that have ended are computed on, their token landing where nothing is read.
-            cache = new KvCache(model.Config, prompts.Count, room + 1);
+            cache = new KvCache(model.Config, prompts.Count, room + 1, model.Placement);
         }
 
         public void Dispose() => cache.Dispose();
@@ -134,14 +137,14 @@ public static class TextGenerator
         private bool Step(int[] ids, int width, int step)
         {
             using var scope = TensorScope.Begin();
-            var hidden = model.Hidden(Tensor.From(ids, Shape.Of(prompts.Count, width)), cache, counts);
-            var logits = model.Logits(Last(hidden)).Span<float>(); // (B, V)
+            var hidden = model.Hidden(Tensor.From(ids, Shape.Of(prompts.Count, width), model.Device), cache, counts);
+            var scores = OnHost(model.Logits(Last(hidden))); // (B, V)
             var vocabulary = model.Config.VocabSize;
             for (var b = 0; b < prompts.Count; b++)
             {
                 if (stops[b] is not null)
                     continue;
-                Take(b, sampler.Next(logits.Slice(b * vocabulary, vocabulary), b, step));
+                Take(b, sampler.Next(scores.Slice(b * vocabulary, vocabulary), b, step));
             }
             return Array.Exists(stops, stop => stop is null);
         }
@@ -167,13 +170,21 @@ public static class TextGenerator
             var (length, width) = (hidden.Shape[1], hidden.Shape[2]);
             if (length == 1)
                 return hidden.Reshape(Shape.Of(hidden.Shape[0], width));
-            var last = Tensor.Empty(Shape.Of(hidden.Shape[0], width));
-            for (var b = 0; b < hidden.Shape[0]; b++)
-            {
-                var at = ((b * length) + counts[b] - 1) * width;
-                hidden.Span<float>().Slice(at, width).CopyTo(last.Span<float>()[(b * width)..]);
-            }
-            return last;
+            for (var b = 0; b < last.Length; b++)
+                last[b] = (b * length) + counts[b] - 1;
+            return hidden
+                .Reshape(Shape.Of(hidden.Shape[0] * length, width))
+                .Embedding(Tensor.From(last, Shape.Of(last.Length), model.Device));
+        }
+
+        private ReadOnlySpan<float> OnHost(Tensor values)
+        {
+            if (values.Device.Kind == DeviceKind.Cpu)
+                return values.Span<float>();
+            if (logits.Length < values.Count)
+                logits = new float[values.Count];
+            values.CopyTo(logits.AsSpan(0, (int)values.Count));
+            return logits;
         }
 
         private void EndAll(StopReason reason)

@@ -18,6 +18,7 @@ internal sealed class StepRunner : IDisposable
     private readonly CausalLM model;
     private readonly IObjective objective;
     private readonly Batch[] batches;
+    private readonly InputSet[] inputs;
 
     public StepRunner(TrainingArguments arguments, IFineTuning method, IObjective objective)
     {
@@ -25,10 +26,12 @@ internal sealed class StepRunner : IDisposable
         this.objective = objective;
         model = method.Model;
         batches = new Batch[Math.Max(1, arguments.GradientAccumulationSteps)];
+        inputs = new InputSet[batches.Length];
         for (var i = 0; i < batches.Length; i++)
-            batches[i] = new Batch();
+            (batches[i], inputs[i]) = (new Batch(), new InputSet(model.Device));
         Optimizer = new AdamW(
-            method.Groups(arguments), arguments.AdamBeta1, arguments.AdamBeta2, arguments.AdamEpsilon);
+            method.Groups(arguments), arguments.AdamBeta1, arguments.AdamBeta2, arguments.AdamEpsilon,
+            arguments.Optim == "adamw_8bit");
     }
 
     public AdamW Optimizer { get; }
@@ -51,7 +54,7 @@ internal sealed class StepRunner : IDisposable
         for (var i = 0; i < microBatches; i++)
         {
             using var scope = TensorScope.Begin();
-            var part = objective.Loss(model, batches[i], 1f / labels);
+            var part = objective.Loss(model, batches[i], 1f / labels, inputs[i]);
             loss += part.Item();
             if (part.RequiresGrad)
                 part.Backward();
@@ -63,7 +66,12 @@ internal sealed class StepRunner : IDisposable
         return new StepOutcome(loss, norm, tokens);
     }
 
-    public void Dispose() => Optimizer.Dispose();
+    public void Dispose()
+    {
+        Optimizer.Dispose();
+        foreach (var set in inputs)
+            set.Dispose();
+    }
 
     private UserErrorException Diverged(BatcherState at, double loss, double norm) => new(
         $"training diverged at step {Optimizer.StepCount + 1}, batch {at.Position} of epoch {at.Epoch}: " +

@@ -15,7 +15,9 @@ internal sealed class EvalCommand() : CliCommand(
             DataSettings.TrainOnPrompt,
             DataSettings.MaxLength, DataSettings.MaxSamples, DataSettings.ExactMatchSamples,
             TrainSettings.EvalBatchSize),
-        new SettingGroup("Output", Json, Output, SharedSettings.Device, SharedSettings.Threads),
+        QuantizeSettings.LoadGroup,
+        new SettingGroup(
+            "Output", Json, Output, SharedSettings.Device, SharedSettings.ComputeType, SharedSettings.Threads),
     ],
     [
         "cudalora eval --model models/TinyStories-656K --data data/alpaca.json",
@@ -33,11 +35,12 @@ internal sealed class EvalCommand() : CliCommand(
     protected override int Run(SettingValues values, Terminal terminal)
     {
         var (model, data) = (values.Require(SharedSettings.Model), values.Require(Data));
-        var device = SharedSettings.Apply(values);
+        using var device = SharedSettings.Apply(values);
         terminal.Error.WriteLine(device);
         using var interrupt = new Interrupt(_ => { });
-        using var loaded =
-            LoadedModel.Load(model, values.Get(DataSettings.Template), values.Get(AdapterSettings.Adapter), Note);
+        using var loaded = LoadedModel.Load(
+            model, values.Get(DataSettings.Template), values.Get(AdapterSettings.Adapter), Note, device.Placement(),
+            QuantizeSettings.OfLoad(values));
         var encoder = loaded.Encoder(values, Note);
         IReadOnlyList<DataExample> records = DataFile.Load(data, DataSettings.Options(values));
         if (values.Get(DataSettings.MaxSamples) is int most && most < records.Count) records = [.. records.Take(most)];

@@ -11,7 +11,8 @@ internal sealed class GenerateCommand() : CliCommand(
         new SettingGroup("Model", Model, AdapterSettings.Adapter),
         new SettingGroup("Text", Prompt, Template, MaxNewTokens, NoStream),
         new SettingGroup("Sampling", Temperature, TopK, TopP, TrainSettings.Seed),
-        new SettingGroup("Machine", SharedSettings.Device, SharedSettings.Threads),
+        QuantizeSettings.LoadGroup,
+        new SettingGroup("Machine", SharedSettings.Device, SharedSettings.ComputeType, SharedSettings.Threads),
     ],
     [
         "cudalora generate --model models/TinyStories-656K --prompt 'Once upon a time' --temperature 0",
@@ -48,13 +49,15 @@ internal sealed class GenerateCommand() : CliCommand(
 
     protected override int Run(SettingValues values, Terminal terminal)
     {
-        var device = SharedSettings.Apply(values);
+        using var device = SharedSettings.Apply(values);
         var folder = BundledExample.RequireModel(values.Get(Model));
         var prompt = values.Get(Prompt);
         if (prompt is null && terminal.Input is null)
             throw new UsageException($"{Prompt.Flag} is needed: there is nobody to ask");
         terminal.Error.WriteLine(device);
-        using var loaded = LoadedModel.Load(folder, values.Get(Template), values.Get(AdapterSettings.Adapter), Note);
+        using var loaded = LoadedModel.Load(
+            folder, values.Get(Template), values.Get(AdapterSettings.Adapter), Note, device.Placement(),
+            QuantizeSettings.OfLoad(values));
         var options = Sampling(values, loaded);
         prompt ??= terminal.IsInputPiped ? terminal.Input!.ReadToEnd() : null;
         if (prompt is not null) return Answer(values, terminal, loaded, prompt, options);

@@ -39,7 +39,7 @@ internal sealed class PretrainCommand() : CliCommand(
         var output = values.Require(TrainSettings.OutputDir);
         if (values.IsGiven(Size) && values.IsGiven(ModelConfigFile))
             throw new UsageException($"{Size.Flag} and {ModelConfigFile.Flag} exclude each other");
-        var device = SharedSettings.Apply(values);
+        using var device = SharedSettings.Apply(values);
         terminal.Line(device.ToString());
 
         var seed = values.Get(TrainSettings.Seed);
@@ -48,7 +48,8 @@ internal sealed class PretrainCommand() : CliCommand(
             ? ModelConfig.Read(file)
             : ModelSizes.Of(values.Get(Size), tokenizer);
         using var loaded = LoadedModel.Around(
-            CausalLM.Create(config, (ulong)seed), output, tokenizerPath, values.Get(DataSettings.Template), Note);
+            CausalLM.Create(config, (ulong)seed, device.Placement(trainAll: true)), output, tokenizerPath,
+            values.Get(DataSettings.Template), Note);
         terminal.Line($"model: new {config.ModelType}, {Figures.Count(loaded.Model.ParameterCount)} parameters");
         var encoder = loaded.Encoder(values, Note);
         var (train, held) = RecordSet.Load(values, encoder, data, values.Get(DataSettings.EvalData), Note);

@@ -14,6 +14,10 @@ internal static class SharedSettings
     public static readonly Setting<string> Device = Make.Choice(
         "device", "Where to compute", "auto", [.. DeviceChoice.Names]);
 
+    public static readonly Setting<string> ComputeType = Make.Choice(
+        "dtype", "Type of activations and frozen weights; what trains is float32", "auto",
+        ["auto", "float32", "bfloat16"], aka: ["torch_dtype"], shown: "bfloat16 on CUDA, float32 on the CPU");
+
     public static readonly Setting<int?> Threads = Make.MaybeInt(
         "threads", "Threads of the CPU device", "2", 1, "all processors, or CUDALORA_THREADS");
 
@@ -22,10 +26,10 @@ internal static class SharedSettings
 
     public static readonly Setting<bool> Debug = Make.Switch("debug", "Print the full trace of an unexpected error");
 
-    /// <summary>Sets the threads and chooses the device.</summary>
+    /// <summary>Sets the threads and opens the device.</summary>
     public static DeviceChoice Apply(SettingValues values)
     {
         if (values.Get(Threads) is int threads) Workers.Count = threads;
-        return DeviceChoice.Of(values.Get(Device));
+        return DeviceChoice.Of(values.Get(Device), values.Get(ComputeType));
     }
 }

@@ -23,7 +23,7 @@ internal sealed class TrainingRun(
     {
         var view = ProgressView.For(terminal, plain, arguments.LoggingSteps);
         using var interrupt = new Interrupt(view.OnMessage);
-        Device.Cpu.ResetPeakMemory();
+        loaded.Model.Device.ResetPeakMemory();
         var before = Score(terminal, "before training", null, interrupt.Token);
         TrainingResult? result = null;
         using (var log = new TrainingLog(arguments.OutputDir, arguments.LoggingSteps, history))
