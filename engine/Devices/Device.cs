@@ -79,11 +79,15 @@ public abstract unsafe class Device
             peak = inUse;
     }
 
+    /// <summary>Times <see cref="TrimPool"/> took memory away: addresses in a captured graph are then not valid.</summary>
+    internal int PoolGeneration { get; private set; }
+
     /// <summary>Gives every idle block back to the system.</summary>
     public void TrimPool()
     {
         lock (gate)
         {
+            PoolGeneration++;
             foreach (var stack in free)
             {
                 while (stack is { Count: > 0 })

@@ -32,6 +32,8 @@ internal sealed class TrainCommand() : CliCommand(
 
     protected override int Run(SettingValues values, Terminal terminal)
     {
+        if (DeviceChoice.IsEmulator(values))
+            DataSettings.ScoreLittle(values);
         if (!values.IsGiven(Model) && !values.IsGiven(DataSettings.Data) && File.Exists(BundledExample.Config))
             values.AddDefaults(BundledExample.Config, Settings);
         var model = BundledExample.RequireModel(values.Get(Model));
