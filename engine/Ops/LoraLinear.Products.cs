@@ -98,8 +98,8 @@ internal unsafe partial class LoraLinearOp
             GemmMma.Launch(
                 Cuda.Stream, false, true, 1,
                 new(
-                    x.DeviceAddress, w.Address, y.DeviceAddress, 0, 0, 0, s, sb, bias?.DeviceAddress ?? 0, m, n, k, k, k,
-                    n, Rank, RankPitch, RankPitch, 1, 0, 1));
+                    x.DeviceAddress, w.Address, y.DeviceAddress, 0, 0, 0, s, sb, bias?.DeviceAddress ?? 0, m, n, k, k,
+                    k, n, Rank, RankPitch, RankPitch, 1, 0, 1));
         }
         w.Release();
         return reads;
