@@ -34,8 +34,8 @@ public class EmulatorBench
             setp.lt.u32 more, i, 20000;
             @more bra LOOP;
             ld.param.u64 at, [out];
-            st.global.f32 [at], a;
-            st.global.u32 [at+4], z;
+            st.relaxed.gpu.global.f32 [at], a;
+            st.relaxed.gpu.global.u32 [at+4], z;
             ret;
         }
         .visible .entry shared(.param .u64 out)
@@ -55,7 +55,7 @@ public class EmulatorBench
             setp.lt.u32 more, i, 20000;
             @more bra LOOP;
             ld.param.u64 to, [out];
-            st.global.f32 [to], s;
+            st.relaxed.gpu.global.f32 [to], s;
             ret;
         }
         .visible .entry matrix(.param .u64 out)
@@ -72,7 +72,7 @@ public class EmulatorBench
             setp.lt.u32 more, i, 2000;
             @more bra LOOP;
             ld.param.u64 to, [out];
-            st.global.f32 [to], c0;
+            st.relaxed.gpu.global.f32 [to], c0;
             ret;
         }
         """;

@@ -17,6 +17,7 @@ public class TrainingStepBench
 
     private readonly Sft objective = new();
     private readonly Batch batch = new();
+    private readonly InputSet inputs = new(Device.Cpu);
     private CausalLM model = null!;
     private IFineTuning method = null!;
     private AdamW optimizer = null!;
@@ -67,7 +68,7 @@ public class TrainingStepBench
         data.Next(batch);
         optimizer.ZeroGrad();
         using var scope = TensorScope.Begin();
-        var loss = objective.Loss(model, batch, 1f / batch.LabelCount);
+        var loss = objective.Loss(model, batch, 1f / batch.LabelCount, inputs);
         loss.Backward();
         optimizer.Step(1, GradientClip.Scale(GradientClip.Norm(optimizer.Groups), 1));
         return loss.Item();

@@ -18,6 +18,14 @@ public sealed record CudaDeviceOptions
 
     /// <summary>Waits after every launch, so that a fault is reported at the kernel that made it. Slow.</summary>
     public bool SynchronizeAfterLaunch { get; init; }
+
+    /// <summary>How LoRA layers run.</summary>
+    public LoraStrategy LoraStrategy { get; init; }
+
+    /// <summary>
+    /// Where <see cref="Engine.LoraStrategy.Auto"/> keeps its choices; null keeps them in memory.
+    /// </summary>
+    public string? LoraChoicesFile { get; init; } = LoraChoices.DefaultFile;
 }
 
 /// <summary>
@@ -28,6 +36,7 @@ public sealed unsafe class CudaDevice : Device, IDisposable
 {
     private readonly bool pools;
     private readonly bool ownsDriver;
+    private CudaStream? copyStream;
 
     /// <summary>Opens a device of <paramref name="driver"/>.</summary>
     /// <param name="driver">Any driver; it is disposed with the device when it can be and the device owns it.</param>
@@ -43,6 +52,8 @@ public sealed unsafe class CudaDevice : Device, IDisposable
         Context = CudaContext.Open(driver, options.Ordinal);
         Context.SynchronizeAfterLaunch = options.SynchronizeAfterLaunch;
         Gemm = driver.CreateGemm(Context);
+        LoraStrategy = options.LoraStrategy;
+        LoraChoices = new LoraChoices(Context, Gemm.Name, options.LoraChoicesFile);
         Name = $"cuda:{options.Ordinal} ({Context.Properties.Name}, {driver.Name}, {Gemm.Name})";
     }
 
@@ -61,8 +72,17 @@ public sealed unsafe class CudaDevice : Device, IDisposable
     /// <summary>The stream all ops queue their work in.</summary>
     public CudaStream Stream => Context.Stream;
 
+    /// <summary>A second stream, for copies beside the work of <see cref="Stream"/>.</summary>
+    public CudaStream CopyStream => copyStream ??= new CudaStream(Context);
+
     /// <summary>Matrix products.</summary>
     public IGemm Gemm { get; }
+
+    /// <summary>How LoRA layers run from now on.</summary>
+    public LoraStrategy LoraStrategy { get; set; }
+
+    /// <summary>What <see cref="Engine.LoraStrategy.Auto"/> has chosen.</summary>
+    public LoraChoices LoraChoices { get; }
 
     /// <inheritdoc/>
     public override void Synchronize() => Stream.Synchronize();
@@ -71,6 +91,7 @@ public sealed unsafe class CudaDevice : Device, IDisposable
     public void Dispose()
     {
         TrimPool();
+        copyStream?.Dispose();
         Gemm.Dispose();
         Context.Dispose();
         if (ownsDriver)
@@ -98,7 +119,7 @@ public sealed unsafe class CudaDevice : Device, IDisposable
     {
         try
         {
-            return (void*)Context.Memory.AllocateBytes((ulong)bytes, Stream);
+            return (void*)Context.Memory.AllocateLasting((ulong)bytes);
         }
         catch (CudaOutOfMemoryException error)
         {
@@ -110,6 +131,10 @@ public sealed unsafe class CudaDevice : Device, IDisposable
         }
     }
 
-    private protected override void FreeBlock(void* block, long bytes) =>
-        Context.Memory.FreeBytes((ulong)block, (ulong)bytes, Stream);
+    private protected override void FreeBlock(void* block, long bytes)
+    {
+        // Work that still reads the block may be queued.
+        Stream.Synchronize();
+        Context.Memory.FreeLasting((ulong)block, (ulong)bytes);
+    }
 }

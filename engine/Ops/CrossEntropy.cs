@@ -1,3 +1,4 @@
+using CudaLora.Kernels.Runtime;
 using CudaLora.Kernels.Simd;
 
 namespace CudaLora.Engine;
@@ -16,10 +17,17 @@ public static partial class TensorOps
     /// <param name="labels">(...), I32: the token to predict at each place.</param>
     /// <param name="scale">Factor on the sum: 1 / number of labelled tokens for the mean.</param>
     /// <returns>A scalar.</returns>
-    public static Tensor CrossEntropy(this Tensor logits, Tensor labels, float scale)
+    public static Tensor CrossEntropy(this Tensor logits, Tensor labels, float scale) =>
+        logits.CrossEntropy(labels, Tensor.From([scale], Shape.Scalar, logits.Device));
+
+    /// <summary>As above with the factor in a one-element F32 tensor, so that a captured graph can change it.</summary>
+    public static Tensor CrossEntropy(this Tensor logits, Tensor labels, Tensor scale)
     {
         LabelShapes.Check("cross_entropy", logits, labels);
-        return new CrossEntropyOp(logits, labels, scale).Run(Shape.Scalar);
+        Tensor.RequireF32("cross_entropy", scale);
+        if (scale.Count != 1)
+            throw new ArgumentException($"[cross_entropy] scale must have one element, but got {scale.Shape}");
+        return new CrossEntropyOp(logits, labels, scale).Run(Shape.Scalar, DType.F32);
     }
 }
 
@@ -32,6 +40,9 @@ internal static class LabelShapes
             throw new ArgumentException(
                 $"[{op}] labels must be I32, one per row of logits, " +
                 $"but got {labels.DType} {labels.Shape} (logits {logits.Shape})");
+        // What a device holds is not read back; its kernels take a label outside the vocabulary for an ignored one.
+        if (labels.Device.Kind != DeviceKind.Cpu)
+            return;
         var vocabulary = logits.Shape[^1];
         foreach (var label in labels.Span<int>())
         {
@@ -46,9 +57,9 @@ internal sealed unsafe class CrossEntropyOp : Op
 {
     private readonly Tensor logits;
     private readonly Tensor labels;
-    private readonly float scale;
+    private readonly Tensor scale;
 
-    public CrossEntropyOp(Tensor logits, Tensor labels, float scale)
+    public CrossEntropyOp(Tensor logits, Tensor labels, Tensor scale)
         : base("cross_entropy", logits)
     {
         (this.logits, this.labels, this.scale) = (logits, labels, scale);
@@ -60,9 +71,10 @@ internal sealed unsafe class CrossEntropyOp : Op
         var rows = logits.Shape.Rows;
         var losses = logits.Device.Rent((long)rows * sizeof(float));
         var each = (float*)losses.Pointer;
+        var factor = scale.Item();
         CrossEntropyKernel.Run(
-            logits.Pointer<float>(), labels.Pointer<int>(), each, rows, logits.Shape.Columns, scale, Tracking);
-        y.Span<float>()[0] = (float)(SumKernel.All(each, rows) * scale);
+            logits.Pointer<float>(), labels.Pointer<int>(), each, rows, logits.Shape.Columns, factor, Tracking);
+        y.Span<float>()[0] = (float)(SumKernel.All(each, rows) * factor);
         losses.Release();
     }
 
@@ -71,6 +83,29 @@ internal sealed unsafe class CrossEntropyOp : Op
         var seed = dy.Item();
         if (seed != 1)
             VectorOps.Scale(logits.Pointer<float>(), seed, logits.Pointer<float>(), logits.Count);
+        PassGrad(logits, logits);
+    }
+
+    protected override void ForwardCuda(Tensor y)
+    {
+        var (rows, bf16) = (logits.Shape.Rows, logits.DType == DType.BF16);
+        var losses = logits.Device.Rent((long)rows * sizeof(float));
+        var each = new DevicePointer<float>((ulong)losses.Pointer);
+        Kernels.Ops.CrossEntropy.Rows(
+            Stream(y),
+            new(
+                logits.DeviceAddress, labels.OnDevice<int>(), each, scale.OnDevice<float>(), rows, logits.Shape.Columns, 1,
+                Tracking ? 1 : 0),
+            bf16);
+        Kernels.Ops.CrossEntropy.Sum(Stream(y), new(each, y.OnDevice<float>(), scale.OnDevice<float>(), rows, 1));
+        losses.Release();
+    }
+
+    protected override void BackwardCuda(Tensor y, Tensor dy)
+    {
+        Kernels.Ops.CrossEntropy.Scale(
+            Stream(dy), new(logits.DeviceAddress, dy.OnDevice<float>(), logits.Shape.Rows, logits.Shape.Columns),
+            logits.DType == DType.BF16);
         PassGrad(logits, logits);
     }
 }

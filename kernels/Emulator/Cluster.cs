@@ -15,9 +15,9 @@ internal sealed unsafe class Cluster : IDisposable
     private readonly uint* _fenced;
     private int _live;
 
-    public Cluster(Launch launch, Counters[] counters)
+    public Cluster(Launch launch, Counters[] counters, RaceWatch? races)
     {
-        Launch = launch;
+        (Launch, Races) = (launch, races);
         _checks = launch.Options.Checks;
         int blocks = (int)launch.ClusterShape.Count, warps = blocks * ((launch.Threads + 31) / 32);
         Order = _checks ? new HappensBefore(warps) : null;
@@ -35,12 +35,36 @@ internal sealed unsafe class Cluster : IDisposable
 
     public IReadOnlyList<Warp> Warps => _warps;
 
+    /// <summary>Watches global memory; null when races there are not asked for.</summary>
+    public RaceWatch? Races { get; }
+
+    /// <summary>What the race records of this cluster's run point at.</summary>
+    public GridMember? Member { get; private set; }
+
     public HappensBefore? Order { get; }
 
     public ClusterBarrier Barrier { get; }
 
     /// <summary>Asynchronous work that has not completed, oldest first.</summary>
     public List<AsyncOperation> Pending { get; } = [];
+
+    /// <summary>Bulk stores whose threads have waited for the reading only.</summary>
+    public int LateStores { get; set; }
+
+    public OperationPool<CopyOperation> Copies { get; } = new();
+
+    public OperationPool<CopyArrival> Arrivals { get; } = new();
+
+    public OperationPool<BulkLoad> Loads { get; } = new();
+
+    public OperationPool<BulkStore> Stores { get; } = new();
+
+    public OperationPool<RemoteOperation> Remotes { get; } = new();
+
+    public OperationPool<WgmmaOperation> Products { get; } = new();
+
+    /// <summary>Scratch for the tensor map that a bulk copy names.</summary>
+    public TensorMapFields MapFields { get; } = new();
 
     /// <summary>Grows whenever something happens that a waiting warp may wait for.</summary>
     public long Progress { get; set; }
@@ -56,16 +80,15 @@ internal sealed unsafe class Cluster : IDisposable
         _random = (Launch.Options.Seed * 0x9E3779B97F4A7C15) ^ (
             (ulong)linear * 0xD1B54A32D192ED03) ^ 0x2545F4914F6CDD1D;
         Pending.Clear();
+        LateStores = 0;
+        Member = Races is null ? null : new GridMember(linear);
         Order?.StartBlocks();
         if (Order is not null) Order.Clear(_fenced);
         Barrier.Reset();
         _live = _warps.Length;
         foreach (Block block in Blocks)
         {
-            Extent inside = shape.At(block.Rank);
-            block.Start(
-                new Extent((Index.X * shape.X) + inside.X, (Index.Y * shape.Y) + inside.Y,
-                (Index.Z * shape.Z) + inside.Z));
+            block.Start(Launch.BlockIndex(linear, block.Rank));
         }
     }
 
@@ -132,6 +155,7 @@ internal sealed unsafe class Cluster : IDisposable
         if (Order is null) return;
         Order.Release(warp.Global, _fenced);
         Order.Acquire(warp.Global, _fenced);
+        Races?.Synchronised(Member!);
     }
 
     public void CompleteOne() => Pending[Random(Pending.Count)].Finish(this);

@@ -123,7 +123,7 @@ internal sealed class Decoder
                 _places[v] = shared;
                 shared = checked((int)(shared + v.Size));
             }
-            else if (v.Space == PtxSpace.Local)
+            else if (v.Space is PtxSpace.Local or PtxSpace.Param)
             {
                 local = (local + v.Alignment - 1) / v.Alignment * v.Alignment;
                 _places[v] = local;

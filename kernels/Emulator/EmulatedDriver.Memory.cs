@@ -10,11 +10,12 @@ public sealed unsafe partial class EmulatedDriver
     public CudaResult MemAlloc(out ulong address, nuint bytes)
     {
         address = 0;
-        return IsCapturing ? CudaResult.StreamCaptureUnsupported : Allocate(out address, bytes);
+        return IsCapturingStrictly ? CudaResult.StreamCaptureUnsupported : Allocate(out address, bytes);
     }
 
     /// <inheritdoc/>
-    public CudaResult MemFree(ulong address) => IsCapturing ? CudaResult.StreamCaptureUnsupported : Free(address);
+    public CudaResult MemFree(ulong address) =>
+        IsCapturingStrictly ? CudaResult.StreamCaptureUnsupported : Free(address);
 
     /// <summary>
     /// As the driver's. While the stream records, the memory belongs to the graph and lives as long as it.

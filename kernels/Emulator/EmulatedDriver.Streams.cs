@@ -8,6 +8,10 @@ public sealed unsafe partial class EmulatedDriver
 {
     private bool IsCapturing => handles.Values.Any(value => value is EmulatedStream { Graph: not null });
 
+    // A relaxed capture lets calls through that have nothing to do with the stream.
+    private bool IsCapturingStrictly =>
+        handles.Values.Any(value => value is EmulatedStream { Graph.Mode: not CaptureMode.Relaxed });
+
     /// <inheritdoc/>
     public CudaResult StreamCreate(out nint stream, uint flags)
     {
@@ -87,7 +91,7 @@ public sealed unsafe partial class EmulatedDriver
     {
         if (!TryGet(stream, out EmulatedStream? recording)) return CudaResult.StreamCaptureUnsupported;
         if (recording.Graph is not null) return CudaResult.IllegalState;
-        recording.Graph = new EmulatedGraph();
+        recording.Graph = new EmulatedGraph(mode);
         return sticky;
     }
 
@@ -204,8 +208,9 @@ public sealed unsafe partial class EmulatedDriver
         public EmulatedGraph? Graph { get; set; }
     }
 
-    private sealed class EmulatedGraph
+    private sealed class EmulatedGraph(CaptureMode mode)
     {
+        public CaptureMode Mode { get; } = mode;
         public List<(string Kind, Func<CudaResult> Work)> Nodes { get; } = [];
         public HashSet<ulong> Owned { get; } = [];
         public bool Ended { get; set; }

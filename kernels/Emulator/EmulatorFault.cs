@@ -19,6 +19,11 @@ public enum FaultKind
     /// <summary>Two unordered accesses to the same shared memory, one of them a write.</summary>
     SharedRace,
 
+    /// <summary>
+    /// Two unordered accesses of different threads to the same global memory, one of them a plain write.
+    /// </summary>
+    GlobalRace,
+
     /// <summary>Warps wait at a barrier that others can no longer reach, or with different thread counts.</summary>
     MissingBarrier,
 

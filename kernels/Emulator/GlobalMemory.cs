@@ -16,6 +16,9 @@ internal sealed unsafe class Allocation(ulong address, long size, byte* data, by
 
     public byte* Written { get; } = written;
 
+    /// <summary>Pages of the race shadow that the current launch has touched; null before the first.</summary>
+    public nint[]? RacePages { get; set; }
+
     public bool Holds(ulong address, long bytes) => address - Address <= (ulong)Size
         && (ulong)bytes <= (ulong)Size - (address - Address);
 }
@@ -33,6 +36,9 @@ internal sealed unsafe class GlobalMemory(bool checks) : IDisposable
     private ulong _next = Base;
 
     public long LiveBytes { get; private set; }
+
+    /// <summary>The race shadow of the launch that runs.</summary>
+    public GlobalRaces Races { get; } = new();
 
     public ulong Allocate(long bytes)
     {
@@ -146,6 +152,7 @@ internal sealed unsafe class GlobalMemory(bool checks) : IDisposable
         lock (_lock)
         {
             foreach (Allocation allocation in _table) Release(allocation);
+            Races.Free();
             _table = [];
             LiveBytes = 0;
         }

@@ -40,9 +40,15 @@ internal sealed unsafe class Instruction
 
     public bool Signed, Negate, WideAddress;
 
+    /// <summary>An atomic, or an access that is volatile, relaxed, acquire or release: no race with its like.</summary>
+    public bool Strong;
+
     public Space Space;
 
     public int Target, Reconverge;
+
+    /// <summary>Where a brx goes, by index.</summary>
+    public int[] Targets = [];
 
     public int Mode, Mode2;
 

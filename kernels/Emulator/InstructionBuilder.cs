@@ -42,6 +42,8 @@ internal sealed unsafe class InstructionBuilder
 
     public PtxOperand Operand(int index) => _source.Operands[index];
 
+    public PtxTransfer Transfer => _source.Transfer!;
+
     public Instruction Build()
     {
         if (!Instructions.Table.TryGetValue(Opcode, out Action<InstructionBuilder>? decode))
@@ -120,6 +122,12 @@ internal sealed unsafe class InstructionBuilder
     {
         if (Decoder.TargetNumber < sm || (architecture && !Decoder.IsSm90a))
             throw Unsupported($"needs .target sm_{sm}{(architecture ? "a" : "")} or higher");
+    }
+
+    public void NeedVersion(int version)
+    {
+        if (Decoder.Module.Source.Version < version)
+            throw Unsupported($"needs .version {version / 10}.{version % 10} or higher");
     }
 
     /// <summary>Row of a destination register; -1 for the sink <c>_</c>.</summary>
@@ -249,6 +257,8 @@ internal sealed unsafe class InstructionBuilder
             if (operand.Bits != 0) throw Error(operand, "an offset on dynamic shared memory is not supported here");
             return Decoder.SpecialRow(width == 8 ? SpecialRegisters.DynamicShared64 : SpecialRegisters.DynamicShared);
         }
+        if (operand.Variable.Space == PtxSpace.Param)
+            throw Error(operand, "the address of a function's parameter is not supported");
         if (width == 4 && operand.Variable.Space is PtxSpace.Global or PtxSpace.Const)
             throw Error(operand, "the address has 64 bits");
         return Decoder.ConstantRow(Decoder.AddressOf(operand.Variable, this) + operand.Bits, width);

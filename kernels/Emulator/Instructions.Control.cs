@@ -14,8 +14,20 @@ internal static unsafe partial class Instructions
             b.NeedOperands(1);
             b.Result.Target = b.Operand(0).Target;
             if (b.Result.Target < 0) throw b.Unsupported("expected a label");
+            b.Result.Targets = [b.Result.Target];
             b.Result.HandlesGuard = true;
             b.Result.Run = &BranchTo;
+        };
+        table["brx"] = b =>
+        {
+            b.Need("idx");
+            b.Take("uni");
+            b.NeedOperands(2);
+            b.Result.A = b.Source(0, PtxType.U32);
+            if (b.Operand(1).Targets is not { } targets) throw b.Unsupported("expected a .branchtargets list");
+            b.Result.Targets = [.. targets.Select(t => t.Target)];
+            b.Result.HandlesGuard = true;
+            b.Result.Run = &BranchByIndex;
         };
         table["exit"] = b => b.Result.Run = &Exit;
         table["ret"] = b =>
@@ -81,6 +93,19 @@ internal static unsafe partial class Instructions
     }
 
     private static void BranchTo(Warp w, Instruction i) => w.Branch(i);
+
+    private static void BranchByIndex(Warp w, Instruction i)
+    {
+        uint* indices = (uint*)(w.Regs + i.A);
+        for (uint m = w.Exec; m != 0; m &= m - 1)
+        {
+            int lane = BitOperations.TrailingZeroCount(m);
+            if (indices[lane] >= (uint)i.Targets.Length)
+                throw w.Fault(FaultKind.InvalidOperand,
+                    $"the index must be below the {i.Targets.Length} branch targets, but got {indices[lane]}", lane);
+        }
+        w.BranchByIndex(i, indices);
+    }
 
     private static void Exit(Warp w, Instruction i) => w.EndLanes(w.Exec);
 

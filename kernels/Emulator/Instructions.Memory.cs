@@ -19,13 +19,14 @@ internal static unsafe partial class Instructions
     }
 
     private static Space TakeSpace(InstructionBuilder b) => b.TakeOneOf(
-        "global", "shared", "shared::cta", "shared::cluster", "local", "param", "const") switch
+        "global", "shared", "shared::cta", "shared::cluster", "local", "param", "const", "param::entry",
+        "param::func") switch
     {
         0 => Space.Global,
         1 or 2 => Space.Shared,
         3 => Space.SharedCluster,
         4 => Space.Local,
-        5 => Space.Param,
+        5 or 7 or 8 => Space.Param,
         6 => Space.Const,
         _ => Space.Generic,
     };
@@ -35,7 +36,9 @@ internal static unsafe partial class Instructions
     /// </summary>
     private static bool TakeHints(InstructionBuilder b)
     {
-        if (b.TakeOneOf("acquire", "release", "weak", "volatile", "relaxed") is 0 or 1) b.Result.Mode2 = 1;
+        int order = b.TakeOneOf("acquire", "release", "volatile", "relaxed", "weak");
+        if (order is 0 or 1) b.Result.Mode2 = 1;
+        b.Result.Strong = order is >= 0 and < 4;
         b.TakeOneOf("cta", "cluster", "gpu", "sys");
         b.TakeOneOf("ca", "cg", "cs", "lu", "cv", "wb", "wt", "nc");
         b.Take("nc");
@@ -55,7 +58,7 @@ internal static unsafe partial class Instructions
     private static void DecodeLoad(InstructionBuilder b)
     {
         bool policy = TakeHints(b);
-        Instruction i = DecodeAccess(b, out PtxType type);
+        Instruction i = DecodeAccess(b, 1, out PtxType type);
         b.NeedOperands(policy ? 3 : 2);
         i.Rows = b.Vector(0, i.Count, type, destination: true, allowWider: true);
         PtxType register = RegisterType(b, 0, type);
@@ -75,10 +78,13 @@ internal static unsafe partial class Instructions
     }
 
     /// <summary>Space, vector length and type of an ld or st; watches shared granules.</summary>
-    private static Instruction DecodeAccess(InstructionBuilder b, out PtxType type)
+    private static Instruction DecodeAccess(InstructionBuilder b, int address, out PtxType type)
     {
         Instruction i = b.Result;
         i.Space = TakeSpace(b);
+        // Parameters of functions and calls live in local memory; those of the entry do not.
+        if (i.Space == Space.Param && address < b.OperandCount && b.Operand(address).Variable is not null)
+            i.Space = Space.Local;
         i.Count = TakeVectorLength(b);
         type = b.TakeType();
         i.Size = type.Size();
@@ -175,8 +181,9 @@ internal static unsafe partial class Instructions
             return;
         }
         bool policy = TakeHints(b);
-        Instruction i = DecodeAccess(b, out PtxType type);
-        if (i.Space is Space.Param or Space.Const) throw b.Unsupported("the space is read-only");
+        Instruction i = DecodeAccess(b, 0, out PtxType type);
+        if (i.Space is Space.Param or Space.Const || b.Operand(0).Variable is { IsReadOnly: true })
+            throw b.Unsupported("the space is read-only");
         b.NeedOperands(policy ? 3 : 2);
         b.Address(0, i.Space);
         i.Rows = b.Vector(1, i.Count, type, destination: false, allowWider: true);

@@ -34,6 +34,7 @@ internal static unsafe partial class Instructions
         AddMove(table);
         AddConvert(table);
         AddControl(table);
+        AddCalls(table);
         AddWarp(table);
         AddMemory(table);
         AddAtomic(table);

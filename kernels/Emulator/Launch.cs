@@ -33,6 +33,10 @@ internal sealed class Launch(Emulator emulator, EmulatedKernel kernel, Extent gr
 
     public Trace? Trace { get; init; }
 
+    /// <summary>The shadow that finds races in global memory; null when they are not asked for.</summary>
+    public GlobalRaces? Races { get; } = emulator.Options is { Checks: true, GlobalRaces: true }
+        ? emulator.Memory.Races : null;
+
     public bool Stopped => Volatile.Read(ref _fault) is not null;
 
     private long Clusters { get; } = grid.Count / cluster.Count;
@@ -43,15 +47,32 @@ internal sealed class Launch(Emulator emulator, EmulatedKernel kernel, Extent gr
         int workers = Options.Workers > 0 ? Options.Workers : Environment.ProcessorCount;
         workers = (int)Math.Min(workers, Clusters);
         var counters = new Counters[workers][];
-        if (workers == 1) counters[0] = Work();
-        else Parallel.For(0, workers, new ParallelOptions { MaxDegreeOfParallelism = workers }, i =>
-            counters[i] = Work());
+        try
+        {
+            if (workers == 1) counters[0] = Work();
+            else Parallel.For(0, workers, new ParallelOptions { MaxDegreeOfParallelism = workers }, i =>
+                counters[i] = Work());
+        }
+        finally
+        {
+            Races?.EndLaunch();
+        }
         Counters[] sum = counters[0];
         foreach (Counters[] other in counters.AsSpan(1))
         {
             for (int i = 0; i < sum.Length; i++) sum[i].Add(other[i]);
         }
         return new LaunchReport(Kernel, _fault, sum, Kernel.StaticSharedBytes + DynamicShared, Threads);
+    }
+
+    /// <summary>Where in the grid the block of a rank of a cluster is.</summary>
+    public Extent BlockIndex(long cluster, int rank)
+    {
+        Extent shape = ClusterShape;
+        Extent index = new Extent(Grid.X / shape.X, Grid.Y / shape.Y, Grid.Z / shape.Z).At(cluster);
+        Extent inside = shape.At(rank);
+        return new Extent((index.X * shape.X) + inside.X, (index.Y * shape.Y) + inside.Y,
+            (index.Z * shape.Z) + inside.Z);
     }
 
     /// <summary>Counts issued instructions of all workers; true while the launch is inside its budget.</summary>
@@ -64,6 +85,7 @@ internal sealed class Launch(Emulator emulator, EmulatedKernel kernel, Extent gr
     private Counters[] Work()
     {
         var counters = new Counters[Kernel.Code.Length];
+        RaceWatch? watch = Races is null ? null : new RaceWatch(Races);
         var resident = new Queue<Cluster>();
         var idle = new Stack<Cluster>();
         var made = new List<Cluster>();
@@ -76,7 +98,7 @@ internal sealed class Launch(Emulator emulator, EmulatedKernel kernel, Extent gr
                 Cluster current;
                 if (next < Clusters)
                 {
-                    if (!idle.TryPop(out current!)) made.Add(current = new Cluster(this, counters));
+                    if (!idle.TryPop(out current!)) made.Add(current = new Cluster(this, counters, watch));
                     current.Start(next);
                 }
                 else if (resident.Count > 0)

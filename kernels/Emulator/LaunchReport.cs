@@ -22,6 +22,7 @@ public sealed class LaunchReport
             Counters c = perInstruction[i];
             Instruction instruction = kernel.Code[i];
             c.ScalarFlops += c.LaneInstructions * instruction.FlopsPerLane;
+            if (instruction.Source.Synthetic) (c.WarpInstructions, c.LaneInstructions) = (0, 0);
             lines.TryGetValue(instruction.Line, out Counters sum);
             sum.Add(c);
             lines[instruction.Line] = sum;

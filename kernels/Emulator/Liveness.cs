@@ -20,9 +20,10 @@ internal static class Liveness
             {
                 Instruction at = code[i];
                 ulong[] set = new ulong[words];
-                bool ends = ControlFlow.EndsThread(at.Source), branch = at.Source.Opcode == "bra";
-                if ((!ends && !branch) || at.Guard >= 0) Add(set, live[i + 1]);
-                if (branch) Add(set, live[at.Target]);
+                int[] targets = at.Targets;
+                bool ends = ControlFlow.EndsThread(at.Source);
+                if ((!ends && targets.Length == 0) || at.Guard >= 0) Add(set, live[i + 1]);
+                foreach (int target in targets) Add(set, live[target]);
                 if (at.Guard < 0)
                 {
                     foreach (int r in at.Writes) set[r / 64] &= ~(1ul << (r % 64));

@@ -20,6 +20,7 @@ public sealed class Trace(Dim3 block, int warp, int lane, Action<TraceStep> sink
     internal unsafe void After(Warp at, Instruction i)
     {
         if ((at.Exec >> lane & 1) == 0) return;
+        if (i.Source.Synthetic && i.Writes.Length == 0) return;
         var values = new List<(string Name, string Value)>();
         Seen(at, i.Writes, values);
         Seen(at, i.Reads, values);

@@ -10,6 +10,8 @@ internal enum Access
 
 internal sealed unsafe partial class Warp
 {
+    private readonly uint[] _records = [];
+    private readonly uint[] _recordClocks = [];
     private Allocation? _recent;
 
     /// <summary>
@@ -93,6 +95,30 @@ internal sealed unsafe partial class Warp
         return a.Data + at;
     }
 
+    /// <summary>Reports a race of a copy from or to memory that <see cref="GlobalPointer"/> just found.</summary>
+    public void WatchCopy(RaceWatch races, ulong address, int bytes, Access access, int lane)
+    {
+        uint record = RaceRecord(races);
+        if (record != 0) races.Range(this, record, _recent!, address, bytes, lane, access != Access.Read);
+    }
+
+    /// <summary>The live allocation of an address that has been checked.</summary>
+    public Allocation Holder(ulong address)
+    {
+        Allocation? a = _recent;
+        return a is not null && a.Holds(address, 1) ? a : Cluster.Launch.Emulator.Memory.Find(address)!;
+    }
+
+    /// <summary>The record of what the current instruction accesses now; 0 when there are no more.</summary>
+    private uint RaceRecord(RaceWatch races)
+    {
+        int index = Current.Index;
+        uint clock = Cluster.Order!.Clock(Global);
+        if (_recordClocks[index] != clock)
+            (_recordClocks[index], _records[index]) = (clock, races.Record(this, Current, clock));
+        return _records[index];
+    }
+
     /// <summary>Shadow of global memory that <see cref="GlobalPointer"/> just found; 0 when there is none.</summary>
     public nint WrittenPointer(ulong address) => _recent!.Written == null ? 0
         : (nint)(_recent.Written + (address - _recent.Address));
@@ -107,7 +133,7 @@ internal sealed unsafe partial class Warp
     /// <summary>
     /// Resolves the shared destinations of a cp.async: written later, seen by who waits for the group.
     /// </summary>
-    public void ResolveAsyncWrite(Instruction i, int bytes)
+    private void ResolveAsyncWrite(Instruction i, int bytes, int component, uint sequence)
     {
         for (uint m = Exec; m != 0; m &= m - 1)
         {
@@ -121,8 +147,7 @@ internal sealed unsafe partial class Warp
                 throw OutOfBounds("shared", address, bytes, lane, null, Block);
             Pointers[lane] = Block.Shared + offset;
             Addresses[lane] = address;
-            if (Cluster.Order is { } order)
-                Block.Shadow!.AsyncWrite(this, lane, (uint)offset, bytes, order.CopyGroups(Global), OpenCopyGroup);
+            Block.Shadow?.AsyncWrite(this, lane, (uint)offset, bytes, component, sequence);
         }
         CurrentCounters.SharedAccesses++;
         CurrentCounters.BankConflicts += AccessCounting.ExtraWavefronts(Addresses, Exec, bytes);
@@ -151,6 +176,8 @@ internal sealed unsafe partial class Warp
             Pointers[lane] = GlobalPointer(address, bytes, access, lane);
         }
         if (!counted) return;
+        if (Cluster.Races is { } races && RaceRecord(races) is not 0 and uint record)
+            races.Lanes(this, Current, record, lanes, bytes, access != Access.Read);
         ref Counters c = ref CurrentCounters;
         long total = (long)BitOperations.PopCount(lanes) * bytes;
         if (access == Access.Read) c.GlobalReadBytes += total;
@@ -206,24 +233,6 @@ internal sealed unsafe partial class Warp
             throw Fault(FaultKind.EarlyExit,
                 $"block {owner.Rank} of the cluster must still run while its shared memory is used", lane);
         return owner;
-    }
-
-    private void ResolveLocal(uint lanes, int bytes, Access access)
-    {
-        int size = _kernel.LocalBytes;
-        for (uint m = lanes; m != 0; m &= m - 1)
-        {
-            int lane = BitOperations.TrailingZeroCount(m);
-            ulong address = Addresses[lane];
-            if ((address & (ulong)(bytes - 1)) != 0) throw Misaligned("local", address, bytes, lane);
-            if (address > (ulong)size || address + (ulong)bytes > (ulong)size)
-                throw OutOfBounds("local", address, bytes, lane, null);
-            long at = ((long)lane * size) + (long)address;
-            Pointers[lane] = Local + at;
-            if (LocalWritten == null) continue;
-            if (access == Access.Write) new Span<byte>(LocalWritten + at, bytes).Fill(1);
-            else if (!AllWritten(LocalWritten + at, bytes)) throw Unwritten("local", address, lane);
-        }
     }
 
     private FaultSignal Unwritten(string space, ulong address, int lane) =>

@@ -18,7 +18,6 @@ internal sealed unsafe partial class Warp : IDisposable
     private readonly EmulatedKernel _kernel;
     private readonly Counters[] _counters;
     private readonly bool _checks;
-    private readonly Stack<(int Pc, int ReconvergeAt, uint Mask)> _stack = new();
     private readonly uint* _defined;
 
     public Warp(Cluster cluster, Block block, int index, int global, Counters[] counters)
@@ -33,6 +32,8 @@ internal sealed unsafe partial class Warp : IDisposable
         Local = _kernel.LocalBytes > 0 ? (byte*)NativeMemory.Alloc((nuint)_kernel.LocalBytes * 32) : null;
         LocalWritten = Local != null && _checks ? (byte*)NativeMemory.Alloc((nuint)_kernel.LocalBytes * 32) : null;
         _kernel.Constants.CopyTo(new Span<byte>(Regs + _kernel.ConstantsAt, _kernel.Constants.Length));
+        if (cluster.Races is not null)
+            (_records, _recordClocks) = (new uint[_kernel.Code.Length], new uint[_kernel.Code.Length]);
         Wgmma = _kernel.UsesWgmma ? new WgmmaState(_kernel.RegisterCount) : null;
     }
 
@@ -179,6 +180,12 @@ internal sealed unsafe partial class Warp : IDisposable
         {
             if ((Exec & ~_defined[registers[k]]) != 0) Uninitialised(registers[k], Exec);
         }
+    }
+
+    /// <summary>Makes registers unwritten again in the lanes that run.</summary>
+    public void Forget(int[] registers)
+    {
+        foreach (int r in registers) _defined[r] &= ~Exec;
     }
 
     public void MarkWritten(int[] registers)

@@ -51,6 +51,9 @@ public abstract class KernelLab
     /// <summary>A shape that is quick on the emulator and has a ragged edge.</summary>
     public abstract IReadOnlyList<int> DefaultShape { get; }
 
+    /// <summary>A shape large enough to be timed on a GPU, small enough for the oracle.</summary>
+    public virtual IReadOnlyList<int> BenchShape => DefaultShape;
+
     /// <summary>Lowest compute capability times ten.</summary>
     public virtual int Capability => 80;
 

@@ -31,6 +31,9 @@ public sealed unsafe class LabInputs(CudaContext context, int seed, int shift = 
     /// <summary>The values on the device.</summary>
     public DeviceBuffer<float> Device(float[] values) => context.Memory.Upload<float>(values);
 
+    /// <summary>Values of any kind on the device.</summary>
+    public DeviceBuffer<T> Upload<T>(T[] values) where T : unmanaged => context.Memory.Upload<T>(values);
+
     /// <summary>
     /// The values rounded to bf16 on the device; the host's copy is rounded too, so that the oracle sees the same.
     /// </summary>

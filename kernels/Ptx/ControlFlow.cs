@@ -13,7 +13,7 @@ internal static class ControlFlow
     public static int[] ImmediatePostDominators(IReadOnlyList<PtxInstruction> body)
     {
         int count = body.Count, exit = count;
-        (int A, int B)[] next = new (int, int)[count];
+        int[][] next = new int[count][];
         for (int i = 0; i < count; i++) next[i] = Successors(body[i], i, exit);
 
         // Post-order of the reversed graph from the exit, then Cooper-Harvey-Kennedy.
@@ -21,8 +21,7 @@ internal static class ControlFlow
         for (int i = 0; i <= count; i++) previous[i] = [];
         for (int i = 0; i < count; i++)
         {
-            previous[next[i].A].Add(i);
-            if (next[i].B >= 0) previous[next[i].B].Add(i);
+            foreach (int to in next[i]) previous[to].Add(i);
         }
         int[] order = PostOrder(previous, exit, out int[] number);
         int[] dominator = new int[count + 1];
@@ -35,7 +34,8 @@ internal static class ControlFlow
             for (int k = order.Length - 2; k >= 0; k--)
             {
                 int node = order[k];
-                int candidate = Meet(Known(next[node].A), Known(next[node].B));
+                int candidate = -1;
+                foreach (int to in next[node]) candidate = Meet(candidate, Known(to));
                 if (candidate < 0 || dominator[node] == candidate) continue;
                 dominator[node] = candidate;
                 changed = true;
@@ -62,14 +62,21 @@ internal static class ControlFlow
         }
     }
 
-    private static (int A, int B) Successors(PtxInstruction instruction, int index, int exit)
+    private static int[] Successors(PtxInstruction instruction, int index, int exit)
     {
-        bool guarded = instruction.Guard is not null;
-        if (EndsThread(instruction)) return (exit, guarded ? index + 1 : -1);
-        if (instruction.Opcode == "bra" && instruction.Operands.Count > 0)
-            return (instruction.Operands[0].Target, guarded ? index + 1 : -1);
-        return (index + 1, -1);
+        int[] taken = EndsThread(instruction) ? [exit] : BranchTargets(instruction);
+        if (taken.Length == 0) return [index + 1];
+        return instruction.Guard is null ? taken : [.. taken, index + 1];
     }
+
+    /// <summary>Where a bra or brx may go; empty for anything else.</summary>
+    public static int[] BranchTargets(PtxInstruction instruction) => instruction.Opcode switch
+    {
+        "bra" when instruction.Operands.Count > 0 => [Math.Max(instruction.Operands[0].Target, 0)],
+        "brx" when instruction.Operands.Count > 1 && instruction.Operands[1].Targets is { } list =>
+            [.. list.Select(t => t.Target).Distinct()],
+        _ => [],
+    };
 
     private static int[] PostOrder(List<int>[] edges, int root, out int[] number)
     {

@@ -2,20 +2,35 @@ namespace CudaLora.Kernels.Ptx;
 
 internal sealed partial class Parser
 {
-    /// <summary>Parses one entry body with its nested scopes of registers, variables and labels.</summary>
-    private sealed class BodyScope(Parser parser, PtxEntry entry)
+    /// <summary>
+    /// Parses the body of an entry or a function with its nested scopes of registers, variables and labels.
+    /// </summary>
+    private sealed class BodyScope(Parser parser, PtxCode code, PtxEntry? entry)
     {
         private readonly List<Dictionary<string, object>> _scopes = [];
         private readonly List<(PtxOperand Operand, List<Dictionary<string, object>> Scopes)> _pending = [];
 
-        public void Run()
+        /// <summary>Reads the body; <paramref name="formals"/> are a function's returns and parameters.</summary>
+        public void Run(params ReadOnlySpan<PtxFormal> formals)
         {
+            _scopes.Add(new Dictionary<string, object>(StringComparer.Ordinal));
+            foreach (PtxFormal formal in formals)
+                _scopes[0].Add(formal.Name, (object?)formal.Register ?? formal.Variable!);
             Block();
             foreach ((PtxOperand operand, List<Dictionary<string, object>> scopes) in _pending)
             {
-                operand.Target = Find(operand.Text, scopes) is int index
-                    ? index
-                    : throw new PtxException(parser._file, operand.Line, operand.Column, "unknown name", operand.Text);
+                switch (Find(operand.Text, scopes))
+                {
+                    case int index:
+                        operand.Target = index;
+                        break;
+                    case List<PtxOperand> targets:
+                        operand.Targets = targets;
+                        break;
+                    default:
+                        throw new PtxException(parser._file, operand.Line, operand.Column, "unknown name",
+                            operand.Text);
+                }
             }
         }
 
@@ -60,25 +75,28 @@ internal sealed partial class Parser
                     parser.Take();
                     Registers();
                     return;
-                case ".shared" or ".local" or ".shared::cta":
+                case ".shared" or ".local" or ".shared::cta" or ".param":
                     foreach (PtxVariable variable in parser.VariableDeclaration())
                     {
                         Declare(token, variable.Name, variable);
-                        entry.Variables.Add(variable);
+                        code.Variables.Add(variable);
                     }
                     return;
                 case ".loc":
                     parser.SkipLine(token.Line);
                     return;
                 case ".pragma":
-                    parser.EntryDirective(entry);
+                    parser.Pragma();
                     return;
             }
             if (token.Text.StartsWith('.')) throw parser.Error("not a supported directive in a body", token);
             if (token.Kind == TokenKind.Word && parser._tokens[parser._at + 1].Is(":"))
             {
                 parser._at += 2;
-                Declare(token, token.Text, entry.Body.Count);
+                if (parser.TryTake(".branchtargets")) Declare(token, token.Text, BranchTargets());
+                else if (parser.Current.Text is ".callprototype" or ".calltargets")
+                    throw parser.Error("indirect calls are not supported", parser.Current);
+                else Declare(token, token.Text, code.Body.Count);
                 return;
             }
             Instruction();
@@ -104,10 +122,25 @@ internal sealed partial class Parser
             parser.Expect(";");
         }
 
+        private List<PtxOperand> BranchTargets()
+        {
+            var labels = new List<PtxOperand>();
+            do
+            {
+                Token name = parser.TakeName();
+                var label = new PtxOperand(OperandKind.Label, name.Text, name.Line, name.Column);
+                _pending.Add((label, [.. _scopes]));
+                labels.Add(label);
+            }
+            while (parser.TryTake(","));
+            parser.Expect(";");
+            return labels;
+        }
+
         private void Add(Token at, string name, PtxType type)
         {
-            var register = new PtxRegister(name, type, entry.Registers.Count);
-            entry.Registers.Add(register);
+            var register = new PtxRegister(name, type, code.Registers.Count);
+            code.Registers.Add(register);
             Declare(at, name, register);
         }
 
@@ -125,13 +158,18 @@ internal sealed partial class Parser
             Token opcode = parser.TakeName();
             string[] parts = opcode.Text.Split('.');
             var operands = new List<PtxOperand>();
-            if (!parser.Current.Is(";"))
+            PtxCall? call = null;
+            if (parts[0] == "call")
+            {
+                call = Call();
+            }
+            else if (!parser.Current.Is(";"))
             {
                 do operands.Add(Operand());
                 while (parser.TryTake(","));
             }
             if (!parser.TryTake(";")) throw parser.Error("expected ',' or ';'", parser.Current);
-            entry.Body.Add(new PtxInstruction
+            code.Body.Add(new PtxInstruction
             {
                 Opcode = parts[0],
                 Modifiers = parts[1..],
@@ -141,7 +179,36 @@ internal sealed partial class Parser
                 FullName = opcode.Text,
                 Line = opcode.Line,
                 Column = opcode.Column,
+                Call = call,
             });
+        }
+
+        /// <summary><c>(returns), name, (arguments)</c>, each list optional.</summary>
+        private PtxCall Call()
+        {
+            List<PtxOperand> returns = [], arguments = [];
+            if (parser.Current.Is("("))
+            {
+                returns = CallList();
+                parser.Expect(",");
+            }
+            Token name = parser.TakeName();
+            if (Find(name.Text, _scopes) is PtxRegister)
+                throw parser.Error("indirect calls are not supported", name);
+            if (parser.TryTake(",")) arguments = CallList();
+            if (parser.Current.Is(",")) throw parser.Error("indirect calls are not supported", parser.Current);
+            return new PtxCall(name, returns, arguments);
+        }
+
+        private List<PtxOperand> CallList()
+        {
+            var list = new List<PtxOperand>();
+            parser.Expect("(");
+            if (parser.TryTake(")")) return list;
+            do list.Add(SimpleOperand());
+            while (parser.TryTake(","));
+            parser.Expect(")");
+            return list;
         }
 
         private PtxOperand Operand()
@@ -203,7 +270,7 @@ internal sealed partial class Parser
             if (text[0] == '%') return new PtxOperand(OperandKind.Special, text, token.Line, token.Column);
             PtxVariable? variable = Find(text,
                 _scopes) as PtxVariable ?? parser._moduleVariables.GetValueOrDefault(text);
-            PtxParameter? parameter = entry.ParameterList.Find(p => p.Name == text);
+            PtxParameter? parameter = entry?.ParameterList.Find(p => p.Name == text);
             if (variable is not null || parameter is not null)
             {
                 ulong offset = 0;
@@ -243,7 +310,6 @@ internal sealed partial class Parser
                 do coordinates.Add(SimpleOperand());
                 while (parser.TryTake(","));
                 parser.Expect("}");
-                if (parser.Current.Is(",")) throw parser.Error("im2col offsets are not supported", parser.Current);
             }
             return new PtxOperand(OperandKind.Address, "[" + token.Text + "]", open.Line, open.Column)
             {

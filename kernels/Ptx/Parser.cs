@@ -25,6 +25,7 @@ internal sealed partial class Parser
         while (Current.Kind != TokenKind.End) ModuleItem();
         if (_module.Version == 0) throw Error("a PTX file starts with .version", Current);
         if (_module.Target.Length == 0) throw Error("a PTX file needs .target", Current);
+        foreach (PtxEntry entry in _module.EntryList) new FunctionLinker(_module, entry).Link();
         return _module;
     }
 
@@ -87,6 +88,9 @@ internal sealed partial class Parser
                 Take();
                 Entry();
                 return;
+            case ".extern" when _tokens[_at + 1].Is(".func"):
+                Take();
+                return;
             case ".extern" or ".global" or ".const" or ".shared":
                 foreach (PtxVariable variable in VariableDeclaration())
                 {
@@ -99,7 +103,9 @@ internal sealed partial class Parser
                 SkipLine(token.Line);
                 return;
             case ".func":
-                throw Error("functions are not supported; only entries", token);
+                Take();
+                Function();
+                return;
             case ";":
                 Take();
                 return;
@@ -145,6 +151,7 @@ internal sealed partial class Parser
             ".const" => PtxSpace.Const,
             ".shared" or ".shared::cta" => PtxSpace.Shared,
             ".local" => PtxSpace.Local,
+            ".param" => PtxSpace.Param,
             _ => throw Error("not a supported variable space", spaceToken),
         };
         if (isExtern && space != PtxSpace.Shared) throw Error(".extern is supported for .shared only", spaceToken);
@@ -234,95 +241,5 @@ internal sealed partial class Parser
             PtxType.F16 => BitConverter.HalfToUInt16Bits((Half)value),
             _ => literal.Kind == OperandKind.Float32 ? literal.Bits : BitConverter.SingleToUInt32Bits((float)value),
         };
-    }
-
-    private void Entry()
-    {
-        Token name = TakeName();
-        if (_module.FindEntry(name.Text) is not null) throw Error("the entry is declared twice", name);
-        var entry = new PtxEntry(_module, name.Text, name.Line);
-        if (TryTake("("))
-        {
-            if (!Current.Is(")"))
-            {
-                do Parameter(entry);
-                while (TryTake(","));
-            }
-            Expect(")");
-        }
-        while (!Current.Is("{")) EntryDirective(entry);
-        _module.EntryList.Add(entry);
-        new BodyScope(this, entry).Run();
-    }
-
-    private void Parameter(PtxEntry entry)
-    {
-        Expect(".param");
-        int alignment = 0;
-        PtxType type = PtxType.None;
-        while (Current.Text.StartsWith('.'))
-        {
-            if (TryTake(".align")) alignment = (int)TakeInteger(1, 1 << 12);
-            else if (TryTake(".ptr") || TryTake(".global") || TryTake(".const") || TryTake(".shared")) continue;
-            else type = TakeType();
-        }
-        Token name = TakeName();
-        if (type is PtxType.None or PtxType.Pred) throw Error("a parameter needs a type", name);
-        int elements = 0;
-        if (TryTake("["))
-        {
-            elements = (int)TakeInteger(1, 4096);
-            Expect("]");
-        }
-        alignment = Math.Max(alignment, type.Size());
-        if (entry.ParameterList.Exists(p => p.Name == name.Text)) throw Error("the parameter is declared twice", name);
-        int offset = (entry.ParameterBytes + alignment - 1) / alignment * alignment;
-        int size = Math.Max(elements, 1) * type.Size();
-        entry.ParameterList.Add(new PtxParameter(name.Text, type, size, alignment, offset, elements));
-        entry.ParameterBytes = offset + size;
-    }
-
-    private (int X, int Y, int Z) Triple()
-    {
-        int x = (int)TakeInteger(1, 1024), y = 1, z = 1;
-        if (TryTake(",")) y = (int)TakeInteger(1, 1024);
-        if (TryTake(",")) z = (int)TakeInteger(1, 1024);
-        return (x, y, z);
-    }
-
-    private void EntryDirective(PtxEntry entry)
-    {
-        Token token = Take();
-        switch (token.Text)
-        {
-            case ".maxntid":
-                (int x, int y, int z) = Triple();
-                entry.MaxThreads = x * y * z;
-                break;
-            case ".reqntid":
-                entry.RequiredThreads = Triple();
-                break;
-            case ".reqnctapercluster":
-                entry.RequiredCluster = Triple();
-                break;
-            case ".minnctapersm":
-                entry.MinBlocksPerSm = (int)TakeInteger(1, 64);
-                break;
-            case ".maxnreg":
-                entry.MaxRegisters = (int)TakeInteger(1, 255);
-                break;
-            case ".explicitcluster":
-                break;
-            case ".maxclusterrank":
-                TakeInteger(1, 16);
-                break;
-            case ".pragma":
-                do Take();
-                while (TryTake(","));
-                Expect(";");
-                break;
-            default:
-                throw Error("not a supported entry directive", token);
-        }
     }
 }

@@ -38,6 +38,9 @@ internal sealed class PtxOperand(OperandKind kind, string text, int line, int co
 
     /// <summary>Instruction index of a label, set once the body is complete.</summary>
     public int Target { get; set; } = -1;
+
+    /// <summary>The labels of a .branchtargets list that this names; null for anything else.</summary>
+    public IReadOnlyList<PtxOperand>? Targets { get; set; }
 }
 
 /// <summary>One instruction as written: opcode, dotted suffixes, operands, guard and position.</summary>
@@ -58,6 +61,15 @@ internal sealed class PtxInstruction
     public int Line { get; init; }
 
     public int Column { get; init; }
+
+    /// <summary>Whom a call calls, as written; null for other instructions.</summary>
+    public PtxCall? Call { get; init; }
+
+    /// <summary>What a linked call copies before the function runs, or after it.</summary>
+    public PtxTransfer? Transfer { get; init; }
+
+    /// <summary>Added by the linker; not an instruction of its own in counters and traces.</summary>
+    public bool Synthetic { get; init; }
 
     public bool Has(string modifier)
     {

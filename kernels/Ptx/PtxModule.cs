@@ -46,6 +46,8 @@ public sealed class PtxModule
 
     internal List<PtxVariable> VariableList { get; } = [];
 
+    internal List<PtxFunction> FunctionList { get; } = [];
+
     /// <summary>Parses PTX text.</summary>
     /// <param name="text">The PTX text.</param>
     /// <param name="fileName">Name used in messages.</param>
@@ -100,6 +102,9 @@ public sealed class PtxVariable
     public long Size => Elements * Type.Size();
 
     internal byte[]? Initial { get; set; }
+
+    /// <summary>An argument of a function, which it may not write.</summary>
+    internal bool IsReadOnly { get; init; }
 }
 
 /// <summary>A kernel: parameters, launch limits and its instructions.</summary>
@@ -144,9 +149,12 @@ public sealed class PtxEntry
 
     internal List<PtxParameter> ParameterList { get; } = [];
 
-    internal List<PtxVariable> Variables { get; } = [];
+    /// <summary>Its own code; after linking, with the functions it calls in place of the calls.</summary>
+    internal PtxCode Code { get; set; } = new();
 
-    internal List<PtxRegister> Registers { get; } = [];
+    internal List<PtxVariable> Variables => Code.Variables;
 
-    internal List<PtxInstruction> Body { get; } = [];
+    internal List<PtxRegister> Registers => Code.Registers;
+
+    internal List<PtxInstruction> Body => Code.Body;
 }

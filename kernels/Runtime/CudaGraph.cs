@@ -16,7 +16,7 @@ public sealed class CudaGraph : IDisposable
 
     /// <summary>
     /// Records what <paramref name="body"/> queues in <paramref name="stream"/>; nothing runs. Inside, no synchronising
-    /// and no first use of a kernel.
+    /// and no first use of a kernel. The capture is relaxed: <see cref="MemoryPool.AllocateLasting"/> may be called.
     /// </summary>
     public static CudaGraph Capture(CudaStream stream, Action body)
     {
@@ -77,7 +77,7 @@ public sealed class CudaGraph : IDisposable
         ArgumentNullException.ThrowIfNull(stream);
         ArgumentNullException.ThrowIfNull(body);
         ICudaDriver driver = stream.Context.Driver;
-        stream.Context.Check(driver.StreamBeginCapture(stream.Handle, CaptureMode.ThreadLocal), "cuStreamBeginCapture");
+        stream.Context.Check(driver.StreamBeginCapture(stream.Handle, CaptureMode.Relaxed), "cuStreamBeginCapture");
         try
         {
             body();

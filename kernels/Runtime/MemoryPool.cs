@@ -75,9 +75,7 @@ public sealed class MemoryPool : IDisposable
             throw new CudaOutOfMemoryException(call, bytes, (ulong)InUse, free, total);
         }
         context.Check(result, call);
-        Interlocked.Increment(ref calls);
-        long now = Interlocked.Add(ref inUse, (long)bytes);
-        if (now > Volatile.Read(ref peak)) Volatile.Write(ref peak, now);
+        Count(bytes);
         return address;
     }
 
@@ -100,6 +98,40 @@ public sealed class MemoryPool : IDisposable
             context.Check(context.Driver.MemFree(address), "cuMemFree");
         }
         Interlocked.Add(ref inUse, -(long)bytes);
+    }
+
+    /// <summary>
+    /// Address of <paramref name="bytes"/> new bytes outside the stream order (cuMemAlloc): usable by any stream at
+    /// once, and legal while a relaxed capture records.
+    /// </summary>
+    /// <exception cref="CudaOutOfMemoryException">The device has no room.</exception>
+    public ulong AllocateLasting(ulong bytes)
+    {
+        CudaResult result = context.Driver.MemAlloc(out ulong address, (nuint)bytes);
+        if (result == CudaResult.OutOfMemory)
+        {
+            _ = context.Driver.MemGetInfo(out nuint free, out nuint total);
+            throw new CudaOutOfMemoryException("cuMemAlloc", bytes, (ulong)InUse, free, total);
+        }
+        context.Check(result, "cuMemAlloc");
+        Count(bytes);
+        return address;
+    }
+
+    /// <summary>Gives back what <see cref="AllocateLasting"/> returned, at once: the device is done with it.</summary>
+    public void FreeLasting(ulong address, ulong bytes)
+    {
+        CudaResult result = context.Driver.MemFree(address);
+        // After a fault the context's memory is gone anyway; the fault itself has been told.
+        if (!result.IsSticky()) context.Check(result, "cuMemFree");
+        Interlocked.Add(ref inUse, -(long)bytes);
+    }
+
+    private void Count(ulong bytes)
+    {
+        Interlocked.Increment(ref calls);
+        long now = Interlocked.Add(ref inUse, (long)bytes);
+        if (now > Volatile.Read(ref peak)) Volatile.Write(ref peak, now);
     }
 
     /// <summary>Waits for the device and gives unused memory back to the system.</summary>

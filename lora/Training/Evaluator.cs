@@ -18,6 +18,7 @@ public sealed class Evaluator(IObjective objective, Batcher data)
         model.Training = false;
         data.State = default;
         using var mode = GradMode.NoGrad();
+        using var inputs = new InputSet(model.Device);
         var (sum, labels, examples) = (0.0, 0L, 0);
         for (var i = 0; i < data.BatchesPerEpoch; i++)
         {
@@ -26,7 +27,7 @@ public sealed class Evaluator(IObjective objective, Batcher data)
             if (batch.LabelCount > 0)
             {
                 using var scope = TensorScope.Begin();
-                sum += objective.Loss(model, batch, 1f / batch.LabelCount).Item() * batch.LabelCount;
+                sum += objective.Loss(model, batch, 1f / batch.LabelCount, inputs).Item() * batch.LabelCount;
                 labels += batch.LabelCount;
             }
             progress?.Invoke(i + 1, data.BatchesPerEpoch);

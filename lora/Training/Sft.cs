@@ -12,27 +12,36 @@ public sealed class Sft : IObjective
     private int[] labels = [];
 
     /// <inheritdoc/>
-    public Tensor Loss(CausalLM model, Batch batch, float scale)
+    public void Prepare(Batch batch, float scale, InputSet inputs)
     {
-        var (shape, device) = (Shape.Of(batch.B, batch.T), model.Device);
-        var hidden = model.Hidden(
-            Tensor.From(batch.Ids, shape, device),
-            Tensor.From(batch.Positions, shape, device),
-            batch.Packed ? Tensor.From(batch.Segments, shape, device) : null); // (B, T, C)
-        var count = Gather(batch.Targets);
-        if (count == 0)
-            throw new UserErrorException("a batch has no labelled token: every label is -100");
-        var labelled = hidden
-            .Reshape(Shape.Of(batch.B * batch.T, hidden.Shape[2]))
-            .Embedding(Tensor.From(rows.AsSpan(0, count), Shape.Of(count), device)); // (L, C)
-        return model.Logits(labelled)
-            .CrossEntropy(Tensor.From(labels.AsSpan(0, count), Shape.Of(count), device), scale);
+        var shape = Shape.Of(batch.B, batch.T);
+        inputs.Set("ids", batch.Ids, shape);
+        inputs.Set("positions", batch.Positions, shape);
+        if (batch.Packed)
+            inputs.Set("segments", batch.Segments, shape);
+        var count = Gather(batch.Targets, inputs.Multiple);
+        inputs.Set("rows", rows.AsSpan(0, count), Shape.Of(count));
+        inputs.Set("labels", labels.AsSpan(0, count), Shape.Of(count));
+        inputs.Set("scale", [scale], Shape.Scalar);
     }
 
-    private int Gather(ReadOnlySpan<int> targets)
+    /// <inheritdoc/>
+    public Tensor Loss(CausalLM model, InputSet inputs)
     {
-        if (rows.Length < targets.Length)
-            (rows, labels) = (new int[targets.Length], new int[targets.Length]);
+        var ids = inputs["ids"];
+        var hidden = model.Hidden(ids, inputs["positions"], inputs.Find("segments")); // (B, T, C)
+        var labelled = hidden
+            .Reshape(Shape.Of((int)ids.Count, hidden.Shape[2]))
+            .Embedding(inputs["rows"]); // (L, C)
+        return model.Logits(labelled).CrossEntropy(inputs["labels"], inputs["scale"]);
+    }
+
+    // The labelled places, filled up with ignored ones to a multiple.
+    private int Gather(ReadOnlySpan<int> targets, int multiple)
+    {
+        var room = (targets.Length + multiple - 1) / multiple * multiple;
+        if (rows.Length < room)
+            (rows, labels) = (new int[room], new int[room]);
         var count = 0;
         for (var i = 0; i < targets.Length; i++)
         {
@@ -41,6 +50,10 @@ public sealed class Sft : IObjective
             (rows[count], labels[count]) = (i, targets[i]);
             count++;
         }
+        if (count == 0)
+            throw new UserErrorException("a batch has no labelled token: every label is -100");
+        for (; count % multiple != 0; count++)
+            (rows[count], labels[count]) = (0, TensorOps.IgnoredLabel);
         return count;
     }
 }

@@ -40,6 +40,9 @@ public sealed record TrainingArguments
     /// <summary>Decoupled weight decay; biases and norm weights are exempt.</summary>
     public double WeightDecay { get; init; }
 
+    /// <summary>The optimiser: adamw_torch, or adamw_8bit with moments in 8-bit codes.</summary>
+    public string Optim { get; init; } = "adamw_torch";
+
     /// <summary>AdamW's first-moment decay.</summary>
     public double AdamBeta1 { get; init; } = 0.9;
 
@@ -51,6 +54,12 @@ public sealed record TrainingArguments
 
     /// <summary>Global gradient-norm limit; 0 switches clipping off.</summary>
     public double MaxGradNorm { get; init; } = 1.0;
+
+    /// <summary>
+    /// Captures a step as one CUDA graph when its shape comes the second time, and replays it; not one of Hugging
+    /// Face's. Off, every step is queued launch by launch, to the same bits.
+    /// </summary>
+    public bool CudaGraphs { get; init; } = true;
 
     /// <summary>Passes over the training set.</summary>
     public double NumTrainEpochs { get; init; } = 3;

@@ -9,7 +9,7 @@ public sealed class BadInputTests(TinyModelFolder tiny) : IClassFixture<TinyMode
     [Theory]
     [InlineData("--learning-rate must be a number of at least 0, but got 'fast'", "--learning-rate", "fast")]
     [InlineData("unknown option '--max-stesp'; did you mean '--max-steps'?", "--max-stesp", "3")]
-    [InlineData("--device must be auto or cpu, but got 'tpu'", "--device", "tpu")]
+    [InlineData("--device must be auto, cpu, cuda or emulator, but got 'tpu'", "--device", "tpu")]
     [InlineData("--val-size must be a share below 1 or a whole number of at least 0, but got '1.5'", "--val-size",
         "1.5")]
     [InlineData("--r needs --method lora, but the method is full", "--method", "full", "--r", "4")]

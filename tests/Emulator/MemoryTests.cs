@@ -101,7 +101,7 @@ public class MemoryTests
                 red.global.add.u64 [%rd1+24], %rd4;
                 bar.sync 0;
                 ld.shared.u32 %r5, [%r0];
-                st.global.u32 [%rd1+20], %r5;
+                st.relaxed.gpu.global.u32 [%rd1+20], %r5;
             """, declarations: ".shared .align 4 .b32 cell;")) { Block = 64, Grid = 3 };
         program.Input(0).Input(new int[8]);
         int[] found = program.RunAll().Read<int>(1);

@@ -56,7 +56,8 @@ public class PtxParserTests
     [InlineData(".visible .entry k() { add.s32 %r1, %r2; ret }", 4, "expected a value", "}")]
     [InlineData(".visible .entry k() { bra NOWHERE; }", 4, "unknown name", "NOWHERE")]
     [InlineData(".visible .entry k() { .reg .u32 a; .reg .u32 a; }", 4, "the name is declared twice", "a")]
-    [InlineData(".func f() { }", 4, "functions are not supported; only entries", ".func")]
+    [InlineData(".func f() { }\n.func f() { }", 5, "the function is declared twice", "f")]
+    [InlineData(".func f() { L: .callprototype _ (); }", 4, "indirect calls are not supported", ".callprototype")]
     [InlineData("\n\n.texref t;", 6, "not a supported module directive", ".texref")]
     [InlineData(".visible .entry k() { @x bra L; }", 4, "a guard is a predicate register", "x")]
     [InlineData(".visible .entry k() { .reg .u32 a; mov.u32 a, 0fZZ; }", 4, "a hex float of this kind has 8 digits",

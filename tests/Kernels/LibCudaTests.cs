@@ -219,8 +219,8 @@ public sealed unsafe class LibCudaTests
                 "event 0", "event 2", "record 0x77 0x66", "wait 0x66 0x77 0", "event synchronize 0x77",
                 "event query 0x77",
                 "stream query 0x66", "elapsed 0x77 0x77", "event destroy 0x77", "event destroy 0x77",
-                "capture 0x66 1", "end capture 0x66", "nodes 0x88 (nil)", "instantiate 0x88 0", "graph destroy 0x88",
-                "capture 0x66 1", "end capture 0x66", "nodes 0x88 (nil)", "update 0x99 0x88", "graph destroy 0x88",
+                "capture 0x66 2", "end capture 0x66", "nodes 0x88 (nil)", "instantiate 0x88 0", "graph destroy 0x88",
+                "capture 0x66 2", "end capture 0x66", "nodes 0x88 (nil)", "update 0x99 0x88", "graph destroy 0x88",
                 "graph launch 0x99 0x66", "exec destroy 0x99",
             ],
             StubLibrary.Log(library));

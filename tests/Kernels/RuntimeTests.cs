@@ -126,7 +126,7 @@ public class RuntimeTests
         using CudaGraph graph = CudaGraph.Capture(context.Stream, Body);
         graph.Launch(context.Stream);
         Assert.Equal(
-            ["capture ThreadLocal", "launch", "end capture", "nodes", "instantiate", "graph destroy", "graph launch"],
+            ["capture Relaxed", "launch", "end capture", "nodes", "instantiate", "graph destroy", "graph launch"],
             driver.Calls);
         Assert.Equal(2, graph.Nodes);
         Assert.True(graph.Update(context.Stream, Body));

@@ -63,7 +63,7 @@ public class GoldenTrainerTests
         var ids = Tensor.From(golden.Span<int>(golden.Entry("input_ids")), Shape.Of(2, 20));
         Near(Values(golden, "logits"), model.Forward(ids), false, 1e-4, "logits");
 
-        new Sft().Loss(model, batch, 1f / batch.LabelCount).Backward();
+        new Sft().Loss(model, batch, 1f / batch.LabelCount, new InputSet(model.Device)).Backward();
 
         foreach (var (key, value, _) in Named(model, adapter))
             Near(Values(golden, "grad." + key), value.Grad!, false, 5e-5, key);
