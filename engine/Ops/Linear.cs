@@ -80,15 +80,17 @@ internal sealed unsafe class LinearOp : Op
         }
     }
 
-    /// <summary>y = x Wᵀ + b on a CUDA device.</summary>
-    public static void ForwardCuda(Tensor x, Tensor weight, Tensor? bias, Tensor y)
+    /// <summary>y = x Wᵀ + b + (add ? y : 0) on a CUDA device.</summary>
+    public static void ForwardCuda(Tensor x, Tensor weight, Tensor? bias, Tensor y, bool add = false)
     {
         var (m, n, k) = (y.Shape.Rows, weight.Shape[0], weight.Shape[1]);
-        if (bias is not null)
+        if (bias is not null && !add)
             CudaProduct.FillRows(y, bias);
         var w = CudaProduct.As(x.DType, weight);
-        CudaProduct.Run(x.DType, false, true, m, n, k, 1, x.DeviceAddress, w.Address, y, bias is not null);
+        CudaProduct.Run(x.DType, false, true, m, n, k, 1, x.DeviceAddress, w.Address, y, add || bias is not null);
         w.Release();
+        if (bias is not null && add)
+            CudaProduct.FillRows(y, bias, add);
     }
 
     /// <summary>g (+)= dY W, the gradient of x, on a CUDA device.</summary>

@@ -22,8 +22,8 @@ internal unsafe partial class LoraLinearOp
     private Tensor Base =>
         weight ?? throw new NotSupportedException($"[{Name}] with a 4-bit base runs on the CPU only");
 
-    /// <summary>y = x W0ᵀ + b on a CUDA device.</summary>
-    private protected virtual void ForwardBaseCuda(Tensor y) => LinearOp.ForwardCuda(x, Base, bias, y);
+    /// <summary>y (+)= x W0ᵀ + b on a CUDA device.</summary>
+    private protected virtual void ForwardBaseCuda(Tensor y, bool add) => LinearOp.ForwardCuda(x, Base, bias, y, add);
 
     /// <summary>g (+)= dY W0: the gradient of x along the base path.</summary>
     private protected virtual void InputGradBaseCuda(Tensor dy, Tensor g, bool add) =>
