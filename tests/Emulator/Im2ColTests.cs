@@ -141,8 +141,9 @@ public class Im2ColTests
         ulong[] strides = [64, 4096, 262144];
         int spatial = Math.Max(rank - 2, 0);
         Assert.Equal(expected, EmulatedTensorMap.EncodeIm2Col(out _,
-            new TensorMapSpec(TensorMapType.Float16, 0, TensorMapSwizzle.None, TensorMapPromotion.None), dims[..rank],
-            strides[..(rank - 1)], Enumerable.Repeat(lower, spatial).ToArray(),
+            new TensorMapSpec(TensorMapType.Float16, 0, TensorMapSwizzle.None, TensorMapPromotion.None),
+            dims.AsSpan(0, rank),
+            strides.AsSpan(0, rank - 1), Enumerable.Repeat(lower, spatial).ToArray(),
             Enumerable.Repeat(upper, spatial).ToArray(), channels, pixels, [1, 1, 1, 1]));
     }
 
