@@ -5,7 +5,9 @@ using CudaLora.Kernels.Ptx;
 
 namespace CudaLora.Tests;
 
-/// <summary>im2col tensor maps: the pixels of a convolution's input, against the definition of the convolution.</summary>
+/// <summary>
+/// im2col tensor maps: the pixels of a convolution's input, against the definition of the convolution.
+/// </summary>
 public class Im2ColTests
 {
     private const int Channels = 8, Width = 5, Height = 4, Images = 3, Pixels = 24;
