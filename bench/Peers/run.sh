@@ -22,7 +22,8 @@ fi
 root=$cache/debian13
 if [ ! -e "$root/.complete" ]; then
     command -v debootstrap >/dev/null || { echo "libstdc++ is too old for libtorch: install debootstrap" >&2; exit 1; }
-    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Origin: Debian' 'Created-By: Packages' | head -1)
+    mirror=$(apt-get indextargets --no-release-info --format '$(REPO_URI)' 'Created-By: Packages' \
+        | grep -m1 -E '/debian/?$') || true
     [ -n "$mirror" ] || { echo "apt knows no Debian mirror to make the root from" >&2; exit 1; }
     rm -rf "$root"
     debootstrap --variant=minbase --include=libgomp1,libstdc++6 trixie "$root" "$mirror"

@@ -1,6 +1,7 @@
 using System.Numerics;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using CudaLora.Kernels.Ops;
 using CudaLora.Kernels.Runtime;
 
 namespace CudaLora.Engine;
@@ -185,6 +186,14 @@ public abstract unsafe class Op
         return (T*)scratch.Pointer;
     }
 
+    /// <summary><see cref="RentScratch{T}"/> as kernels take it.</summary>
+    protected DevicePointer<T> RentDevice<T>(long count)
+        where T : unmanaged => new((ulong)RentScratch<T>(count));
+
+    /// <summary>The memory of <see cref="RentDevice{T}"/>.</summary>
+    protected DevicePointer<T> ScratchDevice<T>()
+        where T : unmanaged => new((ulong)scratch!.Pointer);
+
     /// <summary>The memory of <see cref="RentScratch{T}"/>.</summary>
     protected T* Scratch<T>()
         where T : unmanaged => (T*)scratch!.Pointer;
@@ -200,11 +209,17 @@ public abstract unsafe class Op
         if (!NeedsGrad(input) || input.TryAdoptGrad(dy))
             return;
         var g = input.GradForWrite(out var accumulate);
-        if (accumulate)
+        if (g.Device.Kind == DeviceKind.Cuda && (accumulate || g.DType != dy.DType))
+            Elementwise.Scale(Stream(g), OperandOf(dy), 1, OperandOf(g), g.Count, accumulate);
+        else if (accumulate)
             AddInto(g, dy);
         else
             g.Device.Copy(dy.Address, g.Address, dy.ByteCount);
     }
+
+    /// <summary>A tensor as an operand of elementwise kernels.</summary>
+    private protected static Operand OperandOf(Tensor tensor) =>
+        new(tensor.DeviceAddress, tensor.DType == DType.BF16);
 
     private static void AddInto(Tensor g, Tensor dy)
     {

@@ -79,11 +79,15 @@ public abstract unsafe class Device
             peak = inUse;
     }
 
+    /// <summary>Times <see cref="TrimPool"/> took memory away: addresses in a captured graph are then not valid.</summary>
+    internal int PoolGeneration { get; private set; }
+
     /// <summary>Gives every idle block back to the system.</summary>
     public void TrimPool()
     {
         lock (gate)
         {
+            PoolGeneration++;
             foreach (var stack in free)
             {
                 while (stack is { Count: > 0 })
@@ -95,6 +99,9 @@ public abstract unsafe class Device
             }
         }
     }
+
+    /// <summary>Bytes that the pool hands out for a request.</summary>
+    public static long PooledSize(long bytes) => CapacityOf(BucketOf(bytes));
 
     /// <summary>A block of at least <paramref name="bytes"/> with one reference, contents undefined.</summary>
     internal Storage Rent(long bytes)

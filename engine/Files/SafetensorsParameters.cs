@@ -2,7 +2,7 @@ namespace CudaLora.Engine;
 
 /// <summary>
 /// Parameters from safetensors files, converted to F32. What is missing or has the wrong shape or dtype is collected,
-/// and refused by <see cref="Check"/>; until then such parameters have undefined values.
+/// and refused by <see cref="Check"/>; until then such parameters are zero.
 /// </summary>
 /// <param name="weights">The files; needed only while parameters are asked for.</param>
 /// <param name="keyOf">The key that holds a parameter, or null if none does; by default its own name.</param>
@@ -24,11 +24,24 @@ public sealed unsafe class SafetensorsParameters(SafetensorsSet weights, Func<st
         ParameterPath path, Shape shape, Initializer initializer, bool storedTransposed = false)
     {
         var tensor = Tensor.Unscoped(shape, DType.F32, Device.Cpu);
+        tensor.Clear();
         if (KeyOf(path.Value) is { } key)
             Read(key, tensor, storedTransposed);
         else
             missing.Add($"{path} {shape}");
         return tensor;
+    }
+
+    /// <inheritdoc/>
+    /// <exception cref="UserErrorException">A part of the 4-bit weight is missing or does not fit.</exception>
+    public override QuantizedTensor? GetQuantized(
+        ParameterPath path, Shape shape, Initializer initializer, bool storedTransposed = false)
+    {
+        if (KeyOf(path.Value) is not { } key || !QuantizedTensorFiles.Holds(weights, key))
+            return null;
+        used.Add(key);
+        used.UnionWith(QuantizedTensorFiles.KeysOf(weights, key));
+        return QuantizedTensorFiles.Read(weights, key, shape);
     }
 
     /// <summary>

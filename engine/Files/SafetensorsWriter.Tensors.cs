@@ -37,6 +37,25 @@ public sealed partial class SafetensorsWriter
         }));
     }
 
+    /// <summary>Adds an F32 or U8 tensor in its own type; it must live until the save.</summary>
+    /// <param name="name">The key.</param>
+    /// <param name="tensor">On any device.</param>
+    /// <param name="shape">The shape in the file; the tensor's own if empty.</param>
+    internal unsafe void AddAsItIs(string name, Tensor tensor, params ReadOnlySpan<long> shape)
+    {
+        const int Most = 1 << 30;
+        long[] dims = shape.Length > 0
+            ? shape.ToArray()
+            : [.. Enumerable.Range(0, tensor.Shape.Rank).Select(i => (long)tensor.Shape[i])];
+        Add(name, tensor.DType == DType.U8 ? SafetensorsDType.U8 : SafetensorsDType.F32, dims, stream =>
+        {
+            using var host = Tensor.Unscoped(tensor.Shape, tensor.DType, Device.Cpu);
+            host.CopyFrom(tensor);
+            for (long at = 0; at < host.ByteCount; at += Most)
+                stream.Write(new ReadOnlySpan<byte>(host.Address + at, (int)Math.Min(Most, host.ByteCount - at)));
+        });
+    }
+
     // One tensor at a time is copied from its device.
     private static void OnHost(Tensor tensor, Action<Tensor> write)
     {

@@ -4,14 +4,19 @@ namespace CudaLora.Engine;
 public static unsafe class TensorFiles
 {
     /// <summary>
-    /// Writes F32 tensors, stored as F32, BF16 or F16, replacing a former file whole.
+    /// Writes F32 tensors, stored as F32, BF16 or F16, and U8 tensors as they are, replacing a former file whole.
     /// </summary>
     public static void Write(
         string path, IEnumerable<(string Name, Tensor Value)> tensors, SafetensorsDType storeAs = SafetensorsDType.F32)
     {
         var writer = new SafetensorsWriter();
         foreach (var (name, value) in tensors)
-            writer.Add(name, value, storeAs);
+        {
+            if (value.DType == DType.U8)
+                writer.AddAsItIs(name, value);
+            else
+                writer.Add(name, value, storeAs);
+        }
         writer.Save(path);
     }
 
@@ -27,7 +32,17 @@ public static unsafe class TensorFiles
             if (!Matches(entry, value.Shape))
                 throw new UserErrorException(
                     $"{path}: tensor '{name}' must have shape {value.Shape}, but has {entry.ShapeText}");
-            using var host = Tensor.Unscoped(value.Shape, DType.F32, Device.Cpu);
+            if (value.DType == DType.U8 != (entry.DType == SafetensorsDType.U8))
+                throw new UserErrorException(
+                    $"{path}: tensor '{name}' must be {value.DType}, but is {entry.DType.FileName()}: "
+                    + "8-bit and 32-bit states do not mix");
+            using var host = Tensor.Unscoped(value.Shape, value.DType, Device.Cpu);
+            if (value.DType == DType.U8)
+            {
+                file.Bytes(entry).CopyTo(host.Span<byte>());
+                value.CopyFrom(host);
+                continue;
+            }
             file.CopyToF32(entry, host.Pointer<float>());
             value.Put(host);
         }

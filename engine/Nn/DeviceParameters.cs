@@ -30,4 +30,17 @@ public sealed class DeviceParameters(ParameterSource source, Device device, DTyp
         Device.Cpu.TrimPool();
         return there;
     }
+
+    /// <inheritdoc/>
+    public override QuantizedTensor? GetQuantized(
+        ParameterPath path, Shape shape, Initializer initializer, bool storedTransposed = false)
+    {
+        var host = source.GetQuantized(path, shape, initializer, storedTransposed);
+        if (host is null || device.Kind == DeviceKind.Cpu)
+            return host;
+        var there = host.To(device);
+        host.Dispose();
+        Device.Cpu.TrimPool();
+        return there;
+    }
 }

@@ -10,6 +10,9 @@ public interface ILinearAdapter
 /// <summary>y = x Wᵀ + b, with a slot for an adapter.</summary>
 public sealed class Linear : Module
 {
+    private Parameter? weight;
+    private QuantizedTensor? aside;
+
     /// <summary>A layer whose parameters <c>weight</c> (out, in) and <c>bias</c> (out) come from a source.</summary>
     /// <param name="path">Name of the layer.</param>
     /// <param name="inFeatures">Width of x.</param>
@@ -25,7 +28,10 @@ public sealed class Linear : Module
     {
         IsConv1D = isConv1D;
         var init = deviation is { } d ? Initializer.Normal(d) : Initializer.KaimingUniform(inFeatures);
-        Weight = Own(source.Parameter(path / "weight", Shape.Of(outFeatures, inFeatures), init, isConv1D));
+        var shape = Shape.Of(outFeatures, inFeatures);
+        Quantized = source.GetQuantized(path / "weight", shape, init, isConv1D);
+        if (Quantized is null)
+            weight = Own(source.Parameter(path / "weight", shape, init, isConv1D));
         if (bias)
         {
             var biasInit = deviation is null ? init : Initializer.Zeros;
@@ -46,27 +52,86 @@ public sealed class Linear : Module
     /// <summary>A layer without bias that shares its weight with another, an output layer with the embedding; that one
     /// owns it.</summary>
     public Linear(ParameterPath path, Parameter tied)
-        : base(path) => Weight = tied;
+        : base(path) => weight = tied;
 
     /// <summary>True when files hold the weights transposed, (in, out): PEFT's fan_in_fan_out.</summary>
     public bool IsConv1D { get; }
 
     /// <summary>Weights (out, in).</summary>
-    public Parameter Weight { get; }
+    /// <exception cref="InvalidOperationException">They are 4-bit.</exception>
+    public Parameter Weight => weight ?? throw new InvalidOperationException(
+        $"[linear] weight must be a tensor of floats, but is 4-bit ({Path})");
+
+    /// <summary>The weights when they are 4-bit and frozen, or null.</summary>
+    public QuantizedTensor? Quantized { get; private set; }
 
     /// <summary>Bias (out), or null.</summary>
     public Parameter? Bias { get; }
 
     /// <summary>Width of the input.</summary>
-    public int InFeatures => Weight.Value.Shape[1];
+    public int InFeatures => Quantized?.Shape[1] ?? Weight.Value.Shape[1];
 
     /// <summary>Width of the output.</summary>
-    public int OutFeatures => Weight.Value.Shape[0];
+    public int OutFeatures => Quantized?.Shape[0] ?? Weight.Value.Shape[0];
+
+    /// <summary>Where the weights are.</summary>
+    public Device Device => Quantized?.Device ?? Weight.Value.Device;
 
     /// <summary>The adapter that computes this layer's output, or null for the plain layer.</summary>
     public ILinearAdapter? Adapter { get; set; }
 
     /// <summary>Output for <paramref name="x"/> (..., in): (..., out).</summary>
     public Tensor Forward(Tensor x) =>
-        Adapter is { } adapter ? adapter.Forward(this, x) : x.Linear(Weight, Bias?.Value);
+        Adapter is { } adapter ? adapter.Forward(this, x) : Plain(x);
+
+    /// <summary>Output without the adapter.</summary>
+    public Tensor Plain(Tensor x) =>
+        Quantized is { } codes ? x.QuantizedLinear(codes, Bias?.Value) : x.Linear(Weight, Bias?.Value);
+
+    /// <summary>Exchanges the 4-bit weights for others of the same shape; the former are released.</summary>
+    public void Requantize(QuantizedTensor weights)
+    {
+        if (Quantized is null || weights.Shape != Quantized.Shape)
+            throw new ArgumentException($"[linear] 4-bit weights must replace such of one shape, but got {weights.Shape}");
+        Quantized.Dispose();
+        Quantized = weights;
+    }
+
+    /// <summary>Puts the values of 4-bit weights in their place, F32 and frozen; the codes are kept aside.</summary>
+    public void Dequantize()
+    {
+        if (Quantized is not { } codes)
+            return;
+        var values = codes.Dequantize();
+        if (Device.Kind != DeviceKind.Cpu)
+        {
+            var host = values;
+            values = Tensor.Owned(host.Shape, DType.F32, Device);
+            values.CopyFrom(host);
+            host.Dispose();
+        }
+        weight = Own(new Parameter(Path / "weight", values));
+        (aside, Quantized) = (codes, null);
+    }
+
+    /// <summary>Undoes <see cref="Dequantize"/>: the codes come back bit for bit.</summary>
+    public void RestoreQuantized()
+    {
+        if (aside is null)
+            return;
+        Disown(weight!);
+        weight!.Dispose();
+        (weight, Quantized, aside) = (null, aside, null);
+    }
+
+    /// <inheritdoc/>
+    protected override void Dispose(bool disposing)
+    {
+        base.Dispose(disposing);
+        if (!disposing)
+            return;
+        Quantized?.Dispose();
+        aside?.Dispose();
+        (Quantized, aside) = (null, null);
+    }
 }

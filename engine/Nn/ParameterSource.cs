@@ -13,6 +13,12 @@ public abstract class ParameterSource
     public abstract Tensor Get(
         ParameterPath path, Shape shape, Initializer initializer, bool storedTransposed = false);
 
+    /// <summary>
+    /// The weight of a linear layer if it is 4-bit, as <see cref="Get"/> gives it otherwise; null if it is not.
+    /// </summary>
+    public virtual QuantizedTensor? GetQuantized(
+        ParameterPath path, Shape shape, Initializer initializer, bool storedTransposed = false) => null;
+
     /// <summary>Where the values are put.</summary>
     public virtual Device Device => Device.Cpu;
 

@@ -20,33 +20,29 @@ public static partial class TensorOps
         this Tensor x, Tensor weight, Tensor? bias, Tensor a, Tensor b, float scale, DropoutMask dropout = default)
     {
         LinearOp.Check("lora_linear", x, weight, bias);
-        if (a.Shape.Rank != 2 || b.Shape.Rank != 2 || a.Shape[1] != weight.Shape[1] || b.Shape[0] != weight.Shape[0]
-            || a.Shape[0] != b.Shape[1])
-            throw new ArgumentException(
-                "[lora_linear] A must be (r, in) and B (out, r), " +
-                $"but got A {a.Shape}, B {b.Shape}, weight {weight.Shape}");
+        LoraLinearOp.CheckAdapter(a, b, weight.Shape);
         return new LoraLinearOp(x, weight, bias, a, b, scale, dropout).Run(x.Shape.With(^1, weight.Shape[0]));
     }
 }
 
-internal sealed unsafe class LoraLinearOp : Op
+internal unsafe class LoraLinearOp : Op
 {
     private readonly Tensor x; // (M, in)
-    private readonly Tensor weight; // (out, in)
+    private readonly Tensor? weight; // (out, in); null when it is 4-bit
     private readonly Tensor? bias; // (out)
     private readonly Tensor a; // (r, in)
     private readonly Tensor b; // (out, r)
     private readonly float scale;
     private readonly DropoutMask dropout;
 
-    public LoraLinearOp(Tensor x, Tensor weight, Tensor? bias, Tensor a, Tensor b, float scale, DropoutMask dropout)
+    public LoraLinearOp(Tensor x, Tensor? weight, Tensor? bias, Tensor a, Tensor b, float scale, DropoutMask dropout)
         : base("lora_linear", x, weight, bias, a, b)
     {
         (this.x, this.weight, this.bias, this.a, this.b) = (x, weight, bias, a, b);
         (this.scale, this.dropout) = (scale, dropout);
         if (NeedsGrad(a) || NeedsGrad(weight))
             Save(x);
-        if (NeedsGrad(x))
+        if (NeedsGrad(x) && weight is not null)
             Save(weight);
         Save(a);
         Save(b);
@@ -54,10 +50,24 @@ internal sealed unsafe class LoraLinearOp : Op
 
     private int Rank => a.Shape[0];
 
+    public static void CheckAdapter(Tensor a, Tensor b, Shape weight)
+    {
+        if (a.Shape.Rank != 2 || b.Shape.Rank != 2 || a.Shape[1] != weight[1] || b.Shape[0] != weight[0]
+            || a.Shape[0] != b.Shape[1])
+            throw new ArgumentException(
+                $"[lora_linear] A must be (r, in) and B (out, r), but got A {a.Shape}, B {b.Shape}, weight {weight}");
+    }
+
+    /// <summary>y = x W0ᵀ + b.</summary>
+    private protected virtual void ForwardBase(Tensor y) => LinearOp.Forward(x, weight!, bias, y);
+
+    /// <summary>Gradients of x, W0 and b along the base path.</summary>
+    private protected virtual void BackwardBase(Tensor dy) => LinearOp.Backward(x, weight!, bias, dy);
+
     protected override void ForwardCpu(Tensor y)
     {
-        LinearOp.Forward(x, weight, bias, y);
-        var (m, n, k, r) = (y.Shape.Rows, weight.Shape[0], weight.Shape[1], Rank);
+        ForwardBase(y);
+        var (m, n, k, r) = (y.Shape.Rows, b.Shape[0], a.Shape[1], Rank);
         var s = RentScratch<float>((long)m * r); // S = drop(x) Aᵀ (M, r)
         var input = Dropped(out var copy);
         Gemm.Run(false, true, m, r, k, 1, input, k, a.Pointer<float>(), k, 0, s, r);
@@ -67,8 +77,8 @@ internal sealed unsafe class LoraLinearOp : Op
 
     protected override void BackwardCpu(Tensor y, Tensor dy)
     {
-        LinearOp.Backward(x, weight, bias, dy);
-        var (m, n, k, r) = (dy.Shape.Rows, weight.Shape[0], weight.Shape[1], Rank);
+        BackwardBase(dy);
+        var (m, n, k, r) = (dy.Shape.Rows, b.Shape[0], a.Shape[1], Rank);
         var d = dy.Pointer<float>();
         if (NeedsGrad(b))
         {

@@ -4,18 +4,24 @@ namespace CudaLora.Engine;
 
 /// <summary>
 /// AdamW with the arithmetic of torch.optim.AdamW (Loshchilov and Hutter 2017, arXiv 1711.05101): decoupled weight
-/// decay, bias correction, no amsgrad. Moments are F32.
+/// decay, bias correction, no amsgrad. Moments are F32, or 8-bit codes (Dettmers et al. 2021, arXiv 2110.02861).
 /// </summary>
 public sealed unsafe class AdamW : IDisposable
 {
     private readonly Slot[] slots;
 
     /// <summary>An optimiser with zero moments for every trainable parameter of the groups.</summary>
+    /// <param name="groups">Parameters, each in one group.</param>
+    /// <param name="beta1">Decay of the first moment.</param>
+    /// <param name="beta2">Decay of the second moment.</param>
+    /// <param name="epsilon">Added to the root of the second moment.</param>
+    /// <param name="eightBit">Keep the moments of parameters of 4096 values and more as 8-bit codes.</param>
     /// <exception cref="ArgumentException">
     /// A beta outside [0, 1), a negative epsilon, or a parameter in two groups.
     /// </exception>
     public AdamW(
-        IReadOnlyList<ParameterGroup> groups, double beta1 = 0.9, double beta2 = 0.999, double epsilon = 1e-8)
+        IReadOnlyList<ParameterGroup> groups, double beta1 = 0.9, double beta2 = 0.999, double epsilon = 1e-8,
+        bool eightBit = false)
     {
         if (!(beta1 is >= 0 and < 1) || !(beta2 is >= 0 and < 1))
             throw new ArgumentException($"[adamw] betas must be in [0, 1), but got {beta1} and {beta2}");
@@ -32,7 +38,7 @@ public sealed unsafe class AdamW : IDisposable
                     throw new ArgumentException(
                         $"[adamw] a parameter must be in one group, but got {parameter.Path} twice");
                 if (parameter.Trainable)
-                    made.Add(new Slot(group, parameter));
+                    made.Add(new Slot(group, parameter, eightBit));
             }
         }
         slots = [.. made];
@@ -82,22 +88,25 @@ public sealed unsafe class AdamW : IDisposable
             var step = new AdamWStep(
                 slot.Group.LearningRate * rateFactor, Beta1, Beta2, Epsilon, slot.Group.WeightDecay, StepCount,
                 gradientScale);
-            AdamWKernel.Step(
-                value.Pointer<float>(), gradient.Pointer<float>(), slot.First.Pointer<float>(),
-                slot.Second.Pointer<float>(), value.Count, step);
+            if (slot.Codes is { } codes)
+                codes.Step(value, gradient, step);
+            else
+                AdamWKernel.Step(
+                    value.Pointer<float>(), gradient.Pointer<float>(), slot.First!.Pointer<float>(),
+                    slot.Second!.Pointer<float>(), value.Count, step);
         }
     }
 
     /// <summary>
-    /// The moments themselves, not copies, named as in PyTorch: <c>path.exp_avg</c> and <c>path.exp_avg_sq</c>. Write
-    /// them to a checkpoint, or fill them from one.
+    /// The moments themselves, not copies, named as in PyTorch: <c>path.exp_avg</c> and <c>path.exp_avg_sq</c>; those
+    /// in 8 bits with <c>.absmax</c> besides. Write them to a checkpoint, or fill them from one.
     /// </summary>
     public IEnumerable<(string Name, Tensor Value)> State()
     {
         foreach (var slot in slots)
         {
-            yield return ($"{slot.Parameter.Path}.exp_avg", slot.First);
-            yield return ($"{slot.Parameter.Path}.exp_avg_sq", slot.Second);
+            foreach (var part in slot.State())
+                yield return part;
         }
     }
 
@@ -106,20 +115,39 @@ public sealed unsafe class AdamW : IDisposable
     {
         foreach (var slot in slots)
         {
-            slot.First.Dispose();
-            slot.Second.Dispose();
+            foreach (var (_, part) in slot.State())
+                part.Dispose();
         }
     }
 
-    private sealed class Slot(ParameterGroup group, Parameter parameter)
+    private sealed class Slot
     {
-        public ParameterGroup Group { get; } = group;
+        public Slot(ParameterGroup group, Parameter parameter, bool eightBit)
+        {
+            (Group, Parameter) = (group, parameter);
+            if (eightBit && parameter.Value.Count >= EightBitMoments.SmallestCount)
+                Codes = new EightBitMoments(parameter.Value);
+            else
+                (First, Second) = (Zeros(parameter), Zeros(parameter));
+        }
 
-        public Parameter Parameter { get; } = parameter;
+        public ParameterGroup Group { get; }
 
-        public Tensor First { get; } = Zeros(parameter);
+        public Parameter Parameter { get; }
 
-        public Tensor Second { get; } = Zeros(parameter);
+        /// <summary>The moments in 8 bits, or null.</summary>
+        public EightBitMoments? Codes { get; }
+
+        /// <summary>The first moment in F32, or null.</summary>
+        public Tensor? First { get; }
+
+        /// <summary>The second moment in F32, or null.</summary>
+        public Tensor? Second { get; }
+
+        public IEnumerable<(string Name, Tensor Value)> State() => Codes?.State(Parameter.Path.Value) ??
+        [
+            ($"{Parameter.Path}.exp_avg", First!), ($"{Parameter.Path}.exp_avg_sq", Second!),
+        ];
 
         // Not of any scope: moments live as long as the optimiser.
         private static Tensor Zeros(Parameter parameter)

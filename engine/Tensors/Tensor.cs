@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using CudaLora.Kernels.Runtime;
 
 namespace CudaLora.Engine;
 
@@ -50,8 +51,8 @@ public sealed unsafe partial class Tensor : IDisposable
     public bool RequiresGrad { get; set; }
 
     /// <summary>
-    /// Gradient of a leaf, same shape, F32 on the CPU and of this dtype on CUDA; backward adds to it. Null before the
-    /// first backward.
+    /// Gradient of a leaf, same shape, F32, on CUDA BF16 for a BF16 tensor; backward adds to it. Null before the first
+    /// backward.
     /// </summary>
     public Tensor? Grad
     {
@@ -66,8 +67,8 @@ public sealed unsafe partial class Tensor : IDisposable
         }
     }
 
-    // The CPU computes in F32 whatever it stores.
-    private DType GradType => Device.Kind == DeviceKind.Cpu ? DType.F32 : DType;
+    // The CPU computes in F32 whatever it stores; half precision has too small a range for gradients anywhere.
+    private DType GradType => DType == DType.BF16 && Device.Kind == DeviceKind.Cuda ? DType.BF16 : DType.F32;
 
     internal Op? Producer { get; set; }
 
@@ -169,6 +170,10 @@ public sealed unsafe partial class Tensor : IDisposable
 
     /// <summary>Address of the first element, as kernels take it.</summary>
     internal ulong DeviceAddress => (ulong)Address;
+
+    /// <summary>Address of the first element, typed.</summary>
+    internal DevicePointer<T> OnDevice<T>()
+        where T : unmanaged => new((ulong)Address);
 
     internal static Tensor Unscoped(Shape shape, DType dtype, Device device) =>
         new(device.Rent(Math.Max(1, shape.Count) * dtype.Size()), 0, shape, dtype);

@@ -4,9 +4,8 @@ using CudaLora.Kernels.Runtime;
 namespace CudaLora.Kernels.Blas;
 
 /// <summary>
-/// Matrix products by the project's own mma.sync kernels, for machines without cuBLAS: bf16 inputs on sm_80 and up,
-/// rows of
-/// 16-byte multiples.
+/// Matrix products by the project's own kernels, for machines without cuBLAS (sm_80 and up): bf16 on tensor cores where
+/// rows are in units of 16 bytes, element by element elsewhere; f32 exact. Every layout, pitch and address is served.
 /// </summary>
 public sealed class PtxGemm : IGemm
 {
@@ -14,18 +13,26 @@ public sealed class PtxGemm : IGemm
     public PtxGemm(CudaContext context) => ArgumentNullException.ThrowIfNull(context);
 
     /// <inheritdoc/>
-    public string Name => "PTX mma.sync";
+    public string Name => "PTX kernels";
 
-    /// <summary>As the interface says; refuses what the kernels do not serve.</summary>
+    /// <summary>As the interface says; F16 is refused.</summary>
     public void Run(CudaStream stream, in GemmShape shape, ulong a, ulong b, ulong c, float alpha = 1, float beta = 0)
     {
         ArgumentNullException.ThrowIfNull(stream);
-        if (Refuses(shape) is { } why) throw new ArgumentException($"[gemm] {why}, but got {shape}");
-        GemmMma.Launch(
-            stream, shape.TransA, shape.TransB, shape.Batch,
-            new(
-                a, b, c, shape.StrideA, shape.StrideB, shape.StrideC, shape.M, shape.N, shape.K, shape.Lda, shape.Ldb,
-                shape.Ldc, alpha, beta, shape.OutputType == GemmType.BF16 ? 1 : 0));
+        GemmChecks.Check(shape);
+        if (shape.InputType == GemmType.F16)
+            throw new ArgumentException($"[gemm] the PTX kernels take F32 and BF16, but got {shape}");
+        int narrow = shape.OutputType == GemmType.BF16 ? 1 : 0;
+        GemmShape s = shape;
+        // A batch goes into grid.z, whose end is 65535.
+        for (int first = 0; first < s.Batch; first += MaxBatch)
+        {
+            int count = Math.Min(MaxBatch, s.Batch - first);
+            int from = s.InputType == GemmType.F32 ? 4 : 2, to = narrow == 1 ? 2 : 4;
+            Part(
+                stream, s, count, a + (ulong)(first * s.StrideA * from), b + (ulong)(first * s.StrideB * from),
+                c + (ulong)(first * s.StrideC * to), alpha, beta, narrow);
+        }
     }
 
     /// <inheritdoc/>
@@ -33,14 +40,35 @@ public sealed class PtxGemm : IGemm
     {
     }
 
-    private static string? Refuses(in GemmShape s)
+    private const int MaxBatch = 65535;
+
+    private static void Part(
+        CudaStream stream, in GemmShape s, int batch, ulong a, ulong b, ulong c, float alpha, float beta, int narrow)
     {
-        GemmChecks.Check(s);
-        if (s.InputType != GemmType.BF16) return "the PTX kernels take BF16";
-        if (s.TransA && s.TransB) return "the PTX kernels take no product of two transposed matrices";
-        int inner = s.TransA ? s.M : s.K;
-        if ((s.N | inner | s.Lda | s.Ldb) % 8 != 0 || s.Ldc % 4 != 0)
-            return $"the PTX kernels need multiples of 8 for n, {(s.TransA ? "m" : "k")} and rows, of 4 for rows of c";
-        return null;
+        if (s.InputType == GemmType.F32)
+        {
+            GemmSimt.Launch(
+                stream, batch,
+                new GemmSimt.Args(
+                    a, b, c, s.StrideA, s.StrideB, s.StrideC, s.M, s.N, s.K, s.Lda, s.Ldb, s.Ldc, s.TransA ? 1 : 0,
+                    s.TransB ? 1 : 0, GemmSimt.Whole(a, s.TransA ? s.M : s.K, s.Lda, s.StrideA),
+                    GemmSimt.Whole(b, s.TransB ? s.K : s.N, s.Ldb, s.StrideB), alpha, beta, narrow));
+        }
+        else if (!(s.TransA && s.TransB) && GemmMma.Reads(a, s.Lda, s.StrideA) && GemmMma.Reads(b, s.Ldb, s.StrideB))
+        {
+            GemmMma.Launch(
+                stream, s.TransA, s.TransB, batch,
+                new(
+                    a, b, c, s.StrideA, s.StrideB, s.StrideC, 0, 0, 0, s.M, s.N, s.K, s.Lda, s.Ldb, s.Ldc, 0, 0, 0,
+                    alpha, beta, narrow));
+        }
+        else
+        {
+            GemmSimt.Launch(
+                stream, batch,
+                new GemmSimt.Bf16Args(
+                    a, b, c, s.StrideA, s.StrideB, s.StrideC, s.M, s.N, s.K, s.Lda, s.Ldb, s.Ldc, s.TransA ? 1 : 0,
+                    s.TransB ? 1 : 0, alpha, beta, narrow));
+        }
     }
 }

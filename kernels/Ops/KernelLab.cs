@@ -51,14 +51,21 @@ public abstract class KernelLab
     /// <summary>A shape that is quick on the emulator and has a ragged edge.</summary>
     public abstract IReadOnlyList<int> DefaultShape { get; }
 
+    /// <summary>A shape large enough to be timed on a GPU, small enough for the oracle.</summary>
+    public virtual IReadOnlyList<int> BenchShape => DefaultShape;
+
     /// <summary>Lowest compute capability times ten.</summary>
     public virtual int Capability => 80;
 
     /// <summary>Runs the kernel on random inputs and compares with the oracle.</summary>
+    /// <param name="context">Where it runs.</param>
+    /// <param name="shape">One number per name of <see cref="ShapeNames"/>.</param>
+    /// <param name="seed">Of the inputs.</param>
+    /// <param name="shift">Elements by which tensors start past a 16-byte boundary, where the lab heeds it.</param>
     /// <exception cref="ArgumentException">
     /// The shape has other numbers than <see cref="ShapeNames"/>, or ones the kernel refuses.
     /// </exception>
-    public LabRun Run(CudaContext context, IReadOnlyList<int> shape, int seed = 1)
+    public LabRun Run(CudaContext context, IReadOnlyList<int> shape, int seed = 1, int shift = 0)
     {
         ArgumentNullException.ThrowIfNull(context);
         ArgumentNullException.ThrowIfNull(shape);
@@ -68,7 +75,7 @@ public abstract class KernelLab
                 $"[{Entry}] a shape must be {ShapeNames.Count} positive numbers ({string.Join(", ", ShapeNames)}), "
                 + $"but got ({string.Join(", ", shape)})");
         }
-        return Try(context, shape, new LabInputs(context, seed));
+        return Try(context, shape, new LabInputs(context, seed, shift));
     }
 
     /// <summary>The run itself; the shape has the right rank.</summary>

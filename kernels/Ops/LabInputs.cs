@@ -4,11 +4,14 @@ using CudaLora.Kernels.Simd;
 namespace CudaLora.Kernels.Ops;
 
 /// <summary>Random inputs of a lab run, on the host and on the device, the same for the same seed.</summary>
-public sealed unsafe class LabInputs(CudaContext context, int seed)
+public sealed unsafe class LabInputs(CudaContext context, int seed, int shift = 0)
 {
     // Numbers for trying kernels, not secrets.
 #pragma warning disable CA5394
     private readonly Random random = new(seed);
+
+    /// <summary>Elements by which every tensor of a lab starts past a 16-byte boundary.</summary>
+    public int Shift => shift;
 
     /// <summary>Roughly normal values: the sum of four uniform draws, variance 1/3.</summary>
     public float[] Values(int count)
@@ -24,6 +27,9 @@ public sealed unsafe class LabInputs(CudaContext context, int seed)
 
     /// <summary>The values on the device.</summary>
     public DeviceBuffer<float> Device(float[] values) => context.Memory.Upload<float>(values);
+
+    /// <summary>Values of any kind on the device.</summary>
+    public DeviceBuffer<T> Upload<T>(T[] values) where T : unmanaged => context.Memory.Upload<T>(values);
 
     /// <summary>
     /// The values rounded to bf16 on the device; the host's copy is rounded too, so that the oracle sees the same.

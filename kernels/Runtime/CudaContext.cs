@@ -44,6 +44,9 @@ public sealed class CudaContext : IDisposable
     /// </summary>
     public bool SynchronizeAfterLaunch { get; set; }
 
+    /// <summary>Repeats and times every launch while set.</summary>
+    public LaunchTimer? Timer { get; set; }
+
     /// <summary>Opens device <paramref name="ordinal"/>.</summary>
     /// <exception cref="CudaException">The driver does not start or has no such device.</exception>
     public static CudaContext Open(ICudaDriver driver, int ordinal = 0)

@@ -28,8 +28,17 @@ public sealed unsafe class Kernel<TArgs> where TArgs : unmanaged
     /// <exception cref="CudaException">The driver refused; the message names the kernel and the shape.</exception>
     public void Launch(CudaStream stream, in LaunchShape shape, in TArgs args)
     {
-        ICudaDriver driver = context.Driver;
         if (shape.SharedBytes > grantedShared) Grant(shape.SharedBytes);
+        if (context.Timer is not null) Time(stream, shape, args);
+        else Queue(stream, shape, args);
+    }
+
+    private void Time(CudaStream stream, LaunchShape shape, TArgs args) =>
+        context.Timer!.Measure(Function.Name, () => Queue(stream, shape, args));
+
+    private void Queue(CudaStream stream, in LaunchShape shape, in TArgs args)
+    {
+        ICudaDriver driver = context.Driver;
         fixed (TArgs* packed = &args)
         {
             CudaResult result =

@@ -22,6 +22,36 @@ public static unsafe class PermuteKernel
     }
 
     /// <summary>
+    /// Axes of y: extents and strides in x, without axes of one element, neighbours that stay neighbours joined. Returns
+    /// how many are left.
+    /// </summary>
+    internal static int Merge(
+        ReadOnlySpan<int> dims, ReadOnlySpan<int> order, Span<int> extent, Span<long> stride)
+    {
+        Span<long> from = stackalloc long[MaxRank];
+        long s = 1;
+        for (var d = dims.Length - 1; d >= 0; s *= dims[d], d--)
+            from[d] = s;
+        var rank = 0;
+        foreach (var axis in order)
+        {
+            if (dims[axis] == 1)
+                continue;
+            if (rank > 0 && stride[rank - 1] == from[axis] * dims[axis])
+            {
+                extent[rank - 1] *= dims[axis];
+                stride[rank - 1] = from[axis];
+                continue;
+            }
+            extent[rank] = dims[axis];
+            stride[rank++] = from[axis];
+        }
+        if (rank == 0)
+            (extent[0], stride[0], rank) = (1, 1, 1);
+        return rank;
+    }
+
+    /// <summary>
     /// y is walked as runs, each a tile strip of <c>Lines</c> by <c>Columns</c>: columns are y's last axis, lines the
     /// axis that is contiguous in x. When both are one axis a line is a plain copy.
     /// </summary>
@@ -65,33 +95,6 @@ public static unsafe class PermuteKernel
                 strideOut *= extent[d];
             }
             RunsPerItem = Split.Rows((int)Math.Min(int.MaxValue, (long)Columns * Math.Min(Tile, lines)));
-        }
-
-        // Drops axes of one element and joins neighbours that stay neighbours.
-        private static int Merge(
-            ReadOnlySpan<int> dims, ReadOnlySpan<int> order, Span<int> extent, Span<long> stride)
-        {
-            Span<long> from = stackalloc long[MaxRank];
-            long s = 1;
-            for (var d = dims.Length - 1; d >= 0; s *= dims[d], d--)
-                from[d] = s;
-            var rank = 0;
-            foreach (var axis in order)
-            {
-                if (dims[axis] == 1)
-                    continue;
-                if (rank > 0 && stride[rank - 1] == from[axis] * dims[axis])
-                {
-                    extent[rank - 1] *= dims[axis];
-                    stride[rank - 1] = from[axis];
-                    continue;
-                }
-                extent[rank] = dims[axis];
-                stride[rank++] = from[axis];
-            }
-            if (rank == 0)
-                (extent[0], stride[0], rank) = (1, 1, 1);
-            return rank;
         }
 
         public void Execute(int item)

@@ -17,6 +17,8 @@ internal sealed class FullLayer : ILinearAdapter, IEmbeddingAdapter, IDisposable
         this.layer = layer;
         replaced = layer switch
         {
+            Linear { Quantized: not null } => throw new UserErrorException(
+                $"modules_to_save: {layer.Path} must have weights of floats to be trained in full, but they are 4-bit"),
             Linear { Bias: null } linear => [linear.Weight],
             Linear linear => [linear.Weight, linear.Bias],
             Embedding embedding => [embedding.Weight],

@@ -223,7 +223,8 @@ public sealed class LoraAdapter : IDisposable
         if (!Model.Config.TieWordEmbeddings)
             return;
         var shared = Model.Embedding.Weight;
-        if (layers.Any(l => l.Linear.Weight == shared) || fullLayers.Any(l => l.Replaced.Contains(shared)))
+        if (layers.Any(l => l.Linear is { Quantized: null } linear && linear.Weight == shared)
+            || fullLayers.Any(l => l.Replaced.Contains(shared)))
             throw new UserErrorException(
                 $"an adapter on {Model.Embedding.Path} or {Model.Head.Path} cannot be merged into this model, whose " +
                 "embedding and output layer are one weight (tie_word_embeddings); use the adapter as it is");

@@ -14,6 +14,12 @@ public enum LoraInit
 
     /// <summary>A uniform in ±1/√in, B uniform in ±1/√r: not the identity, for tests. JSON <c>false</c>.</summary>
     Random,
+
+    /// <summary>
+    /// The correction of a 4-bit base that <see cref="LoftQ"/> computes; as <see cref="Default"/> until then. JSON
+    /// <c>"loftq"</c>; written as <c>true</c>, since a saved adapter brings its values.
+    /// </summary>
+    LoftQ,
 }
 
 /// <summary>Which biases are trained and saved.</summary>

@@ -88,7 +88,8 @@ internal static class LoraConfigReader
             JsonValueKind.True => LoraInit.Default,
             JsonValueKind.False => LoraInit.Random,
             JsonValueKind.String when node.GetValue<string>() == "gaussian" => LoraInit.Gaussian,
-            _ => throw json.Refuse("init_lora_weights", "true, false or \"gaussian\""),
+            JsonValueKind.String when node.GetValue<string>() == "loftq" => LoraInit.LoftQ,
+            _ => throw json.Refuse("init_lora_weights", "true, false, \"gaussian\" or \"loftq\""),
         },
     };
 

@@ -10,6 +10,7 @@ namespace CudaLora.Lora;
 public sealed unsafe class LoraLinear : ILinearAdapter, IDisposable
 {
     private readonly Generator? random;
+    private bool wasQuantized;
 
     // A 16-bit weight from before the merge, which rounds; F32 comes back by subtraction.
     private Tensor? original;
@@ -78,20 +79,24 @@ public sealed unsafe class LoraLinear : ILinearAdapter, IDisposable
     internal static LoraLinear New(Linear linear, LoraConfig config, int rank, double scale, Generator random)
     {
         var (a, b) = LoraInitializers.Draw(
-            config.InitLoraWeights, rank, linear.InFeatures, linear.OutFeatures, random, linear.Weight.Value.Device);
+            config.InitLoraWeights, rank, linear.InFeatures, linear.OutFeatures, random, linear.Device);
         return new LoraLinear(linear, a, b, scale, config.LoraDropout, random);
     }
 
     /// <inheritdoc/>
     public Tensor Forward(Linear linear, Tensor x) => IsMerged
-        ? x.Linear(linear.Weight, linear.Bias?.Value)
-        : x.LoraLinear(linear.Weight, linear.Bias?.Value, A, B, Scale, Mask(linear));
+        ? linear.Plain(x)
+        : linear.Quantized is { } codes
+            ? x.LoraLinear(codes, linear.Bias?.Value, A, B, Scale, Mask(linear))
+            : x.LoraLinear(linear.Weight, linear.Bias?.Value, A, B, Scale, Mask(linear));
 
-    /// <summary>Adds s B A to the layer's weights: the adapter then costs nothing.</summary>
+    /// <summary>
+    /// Adds s B A to the layer's weights: the adapter then costs nothing. 4-bit weights are put in floats for it.
+    /// </summary>
     public void Merge() => AddToWeight(true);
 
     /// <summary>Takes s B A out of the layer's weights again; they return to within F32 rounding, 16-bit
-    /// ones exactly.</summary>
+    /// and 4-bit ones exactly.</summary>
     public void Unmerge() => AddToWeight(false);
 
     /// <summary>Releases A and B and leaves the layer's slot.</summary>
@@ -112,6 +117,17 @@ public sealed unsafe class LoraLinear : ILinearAdapter, IDisposable
         if (IsMerged == merge)
             return;
         IsMerged = merge;
+        if (merge && Linear.Quantized is not null)
+        {
+            Linear.Dequantize();
+            wasQuantized = true;
+        }
+        else if (wasQuantized)
+        {
+            Linear.RestoreQuantized();
+            wasQuantized = false;
+            return;
+        }
         var weight = Linear.Weight.Value;
         if (!merge && original is not null)
         {

@@ -77,8 +77,15 @@ public sealed partial class CausalLM : Module
     /// <summary>The adapter in the forward pass, or null: <see cref="LoraAdapter.Activate"/>.</summary>
     public LoraAdapter? ActiveAdapter { get; internal set; }
 
-    /// <summary>Number of values in all parameters.</summary>
-    public long ParameterCount => Parameters().Sum(p => p.Value.Count);
+    /// <summary>Number of values in all parameters and 4-bit weights.</summary>
+    public long ParameterCount => Parameters().Sum(p => p.Value.Count) + QuantizedCount;
+
+    /// <summary>Number of weights that are 4-bit.</summary>
+    public long QuantizedCount => Linears().Sum(linear => linear.Quantized?.Count ?? 0);
+
+    /// <summary>How the 4-bit layers are made, or null if there are none.</summary>
+    public QuantizationOptions? Quantization =>
+        Linears().FirstOrDefault(linear => linear.Quantized is not null)?.Quantized!.Options;
 
     /// <summary>The linear layers in model order, the output layer last.</summary>
     public IEnumerable<Linear> Linears() => Modules().OfType<Linear>();

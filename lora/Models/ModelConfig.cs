@@ -105,6 +105,8 @@ public sealed record ModelConfig
     /// <summary>Writes config.json into a folder, atomically: the fields read, overwritten by the properties.</summary>
     /// <param name="folder">The model folder; created if missing.</param>
     /// <param name="torchDType">The dtype of the weights saved beside it, as PyTorch calls it.</param>
-    public void Write(string folder, string torchDType = "float32") =>
-        ConfigJson.Write(Path.Combine(folder, "config.json"), ModelConfigWriter.ToJson(this, torchDType));
+    /// <param name="quantization">How the 4-bit layers saved beside it are made, or null if there are none.</param>
+    public void Write(string folder, string torchDType = "float32", QuantizationOptions? quantization = null) =>
+        ConfigJson.Write(
+            Path.Combine(folder, "config.json"), ModelConfigWriter.ToJson(this, torchDType, quantization));
 }

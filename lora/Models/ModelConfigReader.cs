@@ -11,7 +11,7 @@ internal static class ModelConfigReader
             throw json.Refuse("model_type", $"one of {ModelNames.Families}");
         ModelFamily family = ModelNames.Family(json.String("model_type"))
             ?? throw json.Refuse("model_type", $"one of {ModelNames.Families}");
-        RefuseAnyOf(json, "quantization_config", "absent (only F32, F16 and BF16 weights are supported)");
+        QuantizationConfig.Check(json);
         return family == ModelFamily.Gpt2 ? ReadGpt2(json) : ReadLlamaLike(json, family);
     }
 
@@ -166,10 +166,5 @@ internal static class ModelConfigReader
     private static void RefuseTrue(JsonFields json, string name)
     {
         if (json.Bool(name, false)) throw json.Refuse(name, "false");
-    }
-
-    private static void RefuseAnyOf(JsonFields json, string name, string accepted)
-    {
-        if (json.Has(name)) throw json.Refuse(name, accepted);
     }
 }

@@ -1,11 +1,12 @@
 using System.Text.Json.Nodes;
+using CudaLora.Engine;
 
 namespace CudaLora.Lora;
 
 /// <summary>Puts a <see cref="ModelConfig"/> back into the spelling of its family's config.json.</summary>
 internal static class ModelConfigWriter
 {
-    internal static JsonObject ToJson(ModelConfig config, string torchDType)
+    internal static JsonObject ToJson(ModelConfig config, string torchDType, QuantizationOptions? quantization)
     {
         JsonObject json = config.Source?.DeepClone().AsObject() ?? [];
         json["architectures"] ??= new JsonArray(ModelNames.Architecture(config.Family));
@@ -23,6 +24,8 @@ internal static class ModelConfigWriter
         if (config.PadTokenId is not null || json.ContainsKey("pad_token_id")) json["pad_token_id"] = config.PadTokenId;
         // Newer files call it dtype; whichever is there is corrected, the older name is understood by all versions.
         json[json.ContainsKey("dtype") ? "dtype" : "torch_dtype"] = torchDType;
+        json.Remove(QuantizationConfig.Field);
+        if (quantization is not null) json[QuantizationConfig.Field] = QuantizationConfig.ToJson(quantization);
         if (config.Family == ModelFamily.Gpt2) WriteGpt2(config, json);
         else WriteLlamaLike(config, json);
         return json;

@@ -6,8 +6,12 @@ namespace CudaLora.Lora;
 public sealed class FullFineTuning : IFineTuning
 {
     /// <summary>Makes all parameters of <paramref name="model"/> trainable.</summary>
+    /// <exception cref="UserErrorException">The model has 4-bit layers.</exception>
     public FullFineTuning(CausalLM model)
     {
+        if (model.Quantization is not null)
+            throw new UserErrorException(
+                "full training needs weights of floats, but the model is 4-bit: train an adapter (--method lora)");
         Model = model;
         model.SetTrainable(true);
     }

@@ -7,7 +7,7 @@ namespace CudaLora.Lora;
 public sealed class LoraFineTuning(LoraAdapter adapter) : IFineTuning
 {
     /// <inheritdoc/>
-    public string Method => "lora";
+    public string Method => adapter.Model.Quantization is null ? "lora" : "qlora";
 
     /// <inheritdoc/>
     public CausalLM Model => adapter.Model;

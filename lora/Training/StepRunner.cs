@@ -30,7 +30,8 @@ internal sealed class StepRunner : IDisposable
         for (var i = 0; i < batches.Length; i++)
             (batches[i], inputs[i]) = (new Batch(), new InputSet(model.Device));
         Optimizer = new AdamW(
-            method.Groups(arguments), arguments.AdamBeta1, arguments.AdamBeta2, arguments.AdamEpsilon);
+            method.Groups(arguments), arguments.AdamBeta1, arguments.AdamBeta2, arguments.AdamEpsilon,
+            arguments.Optim == "adamw_8bit");
     }
 
     public AdamW Optimizer { get; }

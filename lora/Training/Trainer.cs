@@ -130,7 +130,7 @@ public sealed class Trainer
     // A frozen weight costs a forward and a dX product, 4 flops per token; a trained one a dW product as well.
     private double FlosPerToken()
     {
-        double flos = 0;
+        double flos = 4.0 * method.Model.QuantizedCount;
         foreach (var parameter in method.Model.Parameters())
             flos += parameter.Value.Count * (parameter.Trainable ? 6.0 : 4.0);
         return flos + (6.0 * method.AddedParameters);
@@ -197,9 +197,7 @@ public sealed class Trainer
 
     private TrainingPlan Plan()
     {
-        long trainable = 0, total = method.AddedParameters;
-        foreach (var parameter in method.Model.Parameters())
-            total += parameter.Value.Count;
+        long trainable = 0, total = method.AddedParameters + method.Model.ParameterCount;
         foreach (var group in method.Groups(arguments))
             trainable += group.Parameters.Sum(p => p.Value.Count);
         return new TrainingPlan(

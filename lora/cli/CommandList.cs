@@ -11,6 +11,7 @@ internal static class CommandList
         yield return new GenerateCommand().On(terminal);
         yield return new EvalCommand().On(terminal);
         yield return new MergeCommand().On(terminal);
+        yield return new QuantizeCommand().On(terminal);
         yield return new InspectCommand().On(terminal);
         yield return new PretrainCommand().On(terminal);
         yield return new ExampleCommand().On(terminal);

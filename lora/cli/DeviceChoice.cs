@@ -25,8 +25,8 @@ internal sealed class DeviceChoice : IDisposable
 
     public string Reason { get; }
 
-    /// <summary>True for the emulator, where everything takes a thousand times as long.</summary>
-    public bool IsEmulated => Device is CudaDevice { Context.Driver: EmulatedDriver };
+    /// <summary>True if the emulator is asked for.</summary>
+    public static bool IsEmulator(SettingValues values) => values.Get(SharedSettings.Device) == "emulator";
 
     /// <summary>Opens the device of a name.</summary>
     /// <exception cref="UserErrorException">cuda was asked for, and there is none: says why.</exception>

@@ -30,8 +30,8 @@ public class KernelsCommandTests
             "json").AssertSucceeds();
         JsonElement bytes = JsonDocument.Parse(run.Output).RootElement.EnumerateArray()
             .Single(row => row.GetProperty("of").GetString() == "global bytes");
-        Assert.Equal("49,152", bytes.GetProperty("value").GetString());
-        Assert.Equal("1.00x", bytes.GetProperty("ratio").GetString());
+        Assert.Equal(49152, bytes.GetProperty("value").GetInt64());
+        Assert.Equal(1, bytes.GetProperty("ratio").GetDouble());
     }
 
     [Fact]
@@ -53,6 +53,31 @@ public class KernelsCommandTests
         string[] lines = run.Output.Split('\n', StringSplitOptions.RemoveEmptyEntries);
         Assert.Equal(KernelLab.All.Count + 2, lines.Length);
         Assert.All(lines.Skip(2), line => Assert.EndsWith("| agrees |", line, StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public void ReportAsJsonHasNumbers()
+    {
+        CliRun run = CliRun.Of("kernels", "report", "--format", "json").AssertSucceeds();
+        JsonElement add = JsonDocument.Parse(run.Output).RootElement.EnumerateArray()
+            .Single(row => row.GetProperty("kernel").GetString() == "vector_add_f32");
+        Assert.Equal(12000, add.GetProperty("least_bytes").GetInt64());
+        Assert.Equal(12000, add.GetProperty("bytes").GetInt64());
+        Assert.Equal(375, add.GetProperty("sectors").GetInt64());
+        Assert.Equal(0, add.GetProperty("conflicts").GetInt64());
+        Assert.Equal(0, add.GetProperty("spills").GetInt64());
+        Assert.InRange(add.GetProperty("regs").GetInt64(), 8, 64);
+    }
+
+    [Fact]
+    public void BenchTimesAKernelAndComparesIt()
+    {
+        CliRun run = CliRun.Of(
+            "kernels", "bench", "vector_add_f32", "--device", "emulator", "--repeats", "2", "--format", "json")
+            .AssertSucceeds();
+        JsonElement row = JsonDocument.Parse(run.Output).RootElement.EnumerateArray().Single();
+        Assert.True(row.GetProperty("cold_us").GetDouble() > 0);
+        Assert.Equal("agrees", row.GetProperty("oracle").GetString());
     }
 
     [Fact]

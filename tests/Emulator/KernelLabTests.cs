@@ -41,8 +41,7 @@ public class KernelLabTests
             using DeviceBuffer<float> x = inputs.Device(inputs.Values(4 * 512)), w = inputs.Device(inputs.Values(512));
             using DeviceBuffer<float> y = inputs.Empty<float>(4 * 512), rstd = inputs.Empty<float>(4);
             RmsNorm.Forward(
-                context.Stream, 4,
-                new(x.Pointer.Address, w.Pointer.Address, y.Pointer.Address, rstd.Pointer, 512, 1e-5f),
+                context.Stream, new(x.Pointer.Address, w.Pointer, y.Pointer.Address, rstd.Pointer, 4, 512, 1e-5f),
                 bf16: false);
             return [.. y.ToArray(), .. rstd.ToArray()];
         }
@@ -89,7 +88,5 @@ public class KernelLabTests
         var rank = Assert.Throws<ArgumentException>(() => lab.Run(context, [3]));
         Assert.Equal(
             "[rms_norm_forward_bf16] a shape must be 2 positive numbers (rows, cols), but got (3)", rank.Message);
-        var multiple = Assert.Throws<ArgumentException>(() => lab.Run(context, [3, 12]));
-        Assert.Equal("[rms_norm_forward_bf16] cols must be a multiple of 8, but got 12", multiple.Message);
     }
 }

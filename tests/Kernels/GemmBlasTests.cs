@@ -24,10 +24,27 @@ public sealed unsafe class GemmBlasTests
                     (GemmType.F32, GemmType.F32), (GemmType.BF16, GemmType.F32), (GemmType.BF16, GemmType.BF16),
                 })
                 {
-                    if (kind == "ptx" && (from == GemmType.F32 || (ta && tb))) continue;
                     data.Add(kind, ta, tb, from, to, 1);
                     data.Add(kind, ta, tb, from, to, 3);
                 }
+            }
+        }
+        return data;
+    }
+
+    public static TheoryData<bool, bool, GemmType, GemmType, int, int> Edges()
+    {
+        var data = new TheoryData<bool, bool, GemmType, GemmType, int, int>();
+        foreach ((bool ta, bool tb) in new[] { (false, false), (false, true), (true, false), (true, true) })
+        {
+            foreach ((GemmType from, GemmType to) in new[]
+            {
+                (GemmType.F32, GemmType.F32), (GemmType.BF16, GemmType.F32), (GemmType.BF16, GemmType.BF16),
+            })
+            {
+                data.Add(ta, tb, from, to, 8, 0);
+                data.Add(ta, tb, from, to, 0, 0);
+                data.Add(ta, tb, from, to, 3, 1);
             }
         }
         return data;
@@ -39,13 +56,39 @@ public sealed unsafe class GemmBlasTests
     {
         (int m, int n, int k) = (24, 40, 16);
         (int rowsA, int colsA, int rowsB, int colsB) = (transA ? k : m, transA ? m : k, transB ? n : k, transB ? k : n);
-        var shape = new GemmShape(m, n, k, transA, transB, from, to, colsA + 8, colsB + 16, n + 4)
+        Compare(kind, offset: 0, new GemmShape(m, n, k, transA, transB, from, to, colsA + 8, colsB + 16, n + 4)
         {
             Batch = batch,
             StrideA = rowsA * (colsA + 8) + 8,
             StrideB = rowsB * (colsB + 16),
             StrideC = m * (n + 4) + 4,
-        };
+        });
+    }
+
+    /// <summary>The project's own kernels at every edge: tiles cut in each direction, pitches and addresses at will.</summary>
+    [Theory]
+    [MemberData(nameof(Edges))]
+    public void PtxServesAnyShapeAndAddress(bool transA, bool transB, GemmType from, GemmType to, int pad, int offset)
+    {
+        foreach ((int m, int n, int k) in new[] { (1, 1, 1), (7, 130, 33), (129, 5, 18), (17, 19, 66) })
+        {
+            (int colsA, int colsB) = (transA ? m : k, transB ? k : n);
+            // Rows of a multiple of 8 go the way of 16-byte units, others element by element.
+            int Pitch(int cols) => pad == 8 ? (cols + 7) / 8 * 8 : cols + pad;
+            Compare("ptx", offset, new GemmShape(m, n, k, transA, transB, from, to, Pitch(colsA), Pitch(colsB), n + pad)
+            {
+                StrideA = 8L * (transA ? k : m) * (colsA + 8),
+                StrideB = 8L * (transB ? n : k) * (colsB + 8),
+                StrideC = m * (n + pad) + 1,
+            });
+        }
+    }
+
+    private static void Compare(string kind, int offset, GemmShape shape)
+    {
+        (int m, int n, int k, int batch) = (shape.M, shape.N, shape.K, shape.Batch);
+        (bool transA, bool transB, GemmType from, GemmType to) =
+            (shape.TransA, shape.TransB, shape.InputType, shape.OutputType);
         using CudaContext context = CudaContext.Open(Driver(kind));
         using IGemm gemm = kind switch
         {
@@ -54,12 +97,15 @@ public sealed unsafe class GemmBlasTests
             _ => context.Driver.CreateGemm(context),
         };
         var inputs = new LabInputs(context, 5);
-        float[] a = inputs.Values((int)(batch * shape.StrideA)), b = inputs.Values((int)(batch * shape.StrideB));
-        float[] c = inputs.Values((int)(batch * shape.StrideC));
+        float[] a = inputs.Values((int)(batch * shape.StrideA) + offset);
+        float[] b = inputs.Values((int)(batch * shape.StrideB) + offset);
+        float[] c = inputs.Values((int)(batch * shape.StrideC) + offset);
         using var da = new LabTensor(inputs, a, from == GemmType.BF16);
         using var db = new LabTensor(inputs, b, from == GemmType.BF16);
         using var dc = new LabTensor(inputs, c, to == GemmType.BF16);
-        gemm.Run(context.Stream, shape, da.Address, db.Address, dc.Address, 0.5f, -2);
+        ulong skip = (ulong)(offset * (from == GemmType.BF16 ? 2 : 4));
+        ulong skipC = (ulong)(offset * (to == GemmType.BF16 ? 2 : 4));
+        gemm.Run(context.Stream, shape, da.Address + skip, db.Address + skip, dc.Address + skipC, 0.5f, -2);
         float[] result = dc.ToArray();
 
         // Rounded once to bf16, or summed in f32.
@@ -73,18 +119,19 @@ public sealed unsafe class GemmBlasTests
                     double sum = 0;
                     for (int l = 0; l < k; l++)
                     {
-                        long ia = s * shape.StrideA + (transA ? l * shape.Lda + i : i * shape.Lda + l);
-                        long ib = s * shape.StrideB + (transB ? j * shape.Ldb + l : l * shape.Ldb + j);
+                        long ia = offset + s * shape.StrideA + (transA ? l * shape.Lda + i : i * shape.Lda + l);
+                        long ib = offset + s * shape.StrideB + (transB ? j * shape.Ldb + l : l * shape.Ldb + j);
                         sum += (double)a[ia] * b[ib];
                     }
-                    long ic = s * shape.StrideC + i * shape.Ldc + j;
+                    long ic = offset + s * shape.StrideC + i * shape.Ldc + j;
                     double expected = 0.5 * sum - 2 * c[ic];
                     Assert.True(
                         Math.Abs(result[ic] - expected) <= tolerance * (1 + Math.Abs(expected)),
                         $"matrix {s} ({i}, {j}): {result[ic]}, expected {expected}");
                 }
                 // What lies between the rows stays.
-                Assert.Equal(c[s * shape.StrideC + i * shape.Ldc + n], result[s * shape.StrideC + i * shape.Ldc + n]);
+                long after = offset + s * shape.StrideC + i * shape.Ldc + n;
+                if (shape.Ldc > n || i == m - 1) Assert.Equal(c[after], result[after]);
             }
         }
     }
@@ -148,10 +195,10 @@ public sealed unsafe class GemmBlasTests
     {
         using CudaContext context = CudaContext.Open(new RecordingDriver());
         using var gemm = new PtxGemm(context);
-        GemmShape odd = GemmShape.Dense(8, 12, 8, false, true, GemmType.BF16, GemmType.F32);
-        var error = Assert.Throws<ArgumentException>(() => gemm.Run(context.Stream, odd, 1, 2, 3));
-        Assert.Contains("[gemm] the PTX kernels need multiples of 8", error.Message, StringComparison.Ordinal);
-        GemmShape narrow = odd with { N = 16, Ldc = 8 };
+        GemmShape half = GemmShape.Dense(8, 16, 8, false, true, GemmType.F16, GemmType.F32);
+        var error = Assert.Throws<ArgumentException>(() => gemm.Run(context.Stream, half, 1, 2, 3));
+        Assert.Contains("[gemm] the PTX kernels take F32 and BF16", error.Message, StringComparison.Ordinal);
+        GemmShape narrow = half with { InputType = GemmType.BF16, Ldc = 8 };
         error = Assert.Throws<ArgumentException>(() => gemm.Run(context.Stream, narrow, 1, 2, 3));
         Assert.Contains("[gemm] rows must hold 8, 8 and 16 elements", error.Message, StringComparison.Ordinal);
     }

@@ -10,7 +10,7 @@ public partial class HardwareOffTests
     [
         nameof(VectorMathTests), nameof(PhiloxTests), nameof(ElementwiseTests), nameof(ActivationTests),
         nameof(NormTests), nameof(RopeTests), nameof(ReductionTests), nameof(SoftmaxTests), nameof(CopyTests),
-        nameof(CastTests), nameof(AdamWKernelTests),
+        nameof(CastTests), nameof(AdamWKernelTests), nameof(Nf4Tests), nameof(QuantizedGemmTests),
     ];
 
     [Theory]

@@ -98,11 +98,11 @@ public class PtxGateTests
         {
             "# Registers and shared memory of every kernel",
             "",
-            $"By ptxas {TableRelease}; bytes of static shared memory. No kernel spills. A test compares this table;",
+            $"By ptxas {TableRelease}; spills and static shared memory in bytes. A test compares this table;",
             "`CUDALORA_UPDATE_REGISTERS=1` and the test `RegistersAreThoseOfTheTable` write it anew.",
             "",
-            "| file | entry | target | registers | shared |",
-            "|---|---|---|---:|---:|",
+            "| file | entry | target | registers | spills | shared |",
+            "|---|---|---|---:|---:|---:|",
         };
         foreach (string file in Files.Select(row => row.Data))
         {
@@ -113,7 +113,8 @@ public class PtxGateTests
             {
                 lines.Add(string.Create(
                     CultureInfo.InvariantCulture,
-                    $"| {file} | {cost.Entry} | {cost.Target} | {cost.Registers} | {cost.SharedBytes} |"));
+                    $"| {file} | {cost.Entry} | {cost.Target} | {cost.Registers} | {cost.SpillBytes} | "
+                    + $"{cost.SharedBytes} |"));
             }
         }
         return string.Join('\n', lines) + "\n";

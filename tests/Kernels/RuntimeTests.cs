@@ -27,12 +27,12 @@ public class RuntimeTests
     public void LaunchAllocatesNothing()
     {
         using CudaContext context = CudaContext.Open(driver);
-        var args = new RmsNorm.ForwardArgs(1, 2, 3, new(4), 64, 1e-5f);
-        RmsNorm.Forward(context.Stream, 8, args, bf16: true);
+        var args = new RmsNorm.ForwardArgs(1, new(2), 3, new(4), 8, 64, 1e-5f);
+        RmsNorm.Forward(context.Stream, args, bf16: true);
         driver.Recording = false;
         Assert.Equal(0, Allocations.Least(() =>
         {
-            for (int i = 0; i < 1000; i++) RmsNorm.Forward(context.Stream, 8, args, bf16: true);
+            for (int i = 0; i < 1000; i++) RmsNorm.Forward(context.Stream, args, bf16: true);
         }));
     }
 

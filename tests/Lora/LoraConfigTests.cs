@@ -109,7 +109,7 @@ public sealed class LoraConfigTests : IDisposable
     [InlineData("\"kasa_config\":{\"a\":1}", "'kasa_config'")]
     [InlineData("\"use_bdlora\":true", "'use_bdlora'")]
     [InlineData("\"init_lora_weights\":\"pissa\"",
-        "'init_lora_weights' must be true, false or \"gaussian\", but is \"pissa\"")]
+        "'init_lora_weights' must be true, false, \"gaussian\" or \"loftq\", but is \"pissa\"")]
     [InlineData("\"bias\":\"some\"", "'bias' must be one of none, all, lora_only, but is \"some\"")]
     [InlineData("\"r\":0", "r must be at least 1, but is 0")]
     [InlineData("\"r\":8.5", "'r' must be a whole number, but is 8.5")]

@@ -121,7 +121,12 @@ public sealed class ModelConfigTests : IDisposable
         "'rope_scaling.type' must be one of default, linear, llama3, but is \"yarn\"")]
     [InlineData(Llama + ",\"rope_scaling\":{\"type\":\"linear\"}",
         "'rope_scaling.factor' must be a number above 0, but is missing")]
-    [InlineData(Llama + ",\"quantization_config\":{\"bits\":4}", "'quantization_config' must be absent")]
+    [InlineData(Llama + ",\"quantization_config\":{\"quant_method\":\"gptq\",\"bits\":4}",
+        "'quantization_config.quant_method' must be bitsandbytes (4-bit) or absent, but is \"gptq\"")]
+    [InlineData(Llama + ",\"quantization_config\":{\"quant_method\":\"bitsandbytes\",\"load_in_8bit\":true}",
+        "'quantization_config.load_in_8bit' must be false (4-bit is supported), but is true")]
+    [InlineData(Llama + ",\"quantization_config\":{\"bnb_4bit_quant_type\":\"int4\"}",
+        "'quantization_config.bnb_4bit_quant_type' must be nf4 or fp4, but is \"int4\"")]
     [InlineData(Llama + ",\"partial_rotary_factor\":0.5", "'partial_rotary_factor' must be 1, but is 0.5")]
     [InlineData(Llama + ",\"rms_norm_eps\":\"x\"", "'rms_norm_eps' must be a finite number, but is \"x\"")]
     [InlineData(Llama + ",\"layer_types\":[\"full_attention\"]", "'layer_types' must be 4 times")]

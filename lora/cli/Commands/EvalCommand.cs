@@ -15,6 +15,7 @@ internal sealed class EvalCommand() : CliCommand(
             DataSettings.TrainOnPrompt,
             DataSettings.MaxLength, DataSettings.MaxSamples, DataSettings.ExactMatchSamples,
             TrainSettings.EvalBatchSize),
+        QuantizeSettings.LoadGroup,
         new SettingGroup(
             "Output", Json, Output, SharedSettings.Device, SharedSettings.ComputeType, SharedSettings.Threads),
     ],
@@ -38,7 +39,8 @@ internal sealed class EvalCommand() : CliCommand(
         terminal.Error.WriteLine(device);
         using var interrupt = new Interrupt(_ => { });
         using var loaded = LoadedModel.Load(
-            model, values.Get(DataSettings.Template), values.Get(AdapterSettings.Adapter), Note, device.Placement());
+            model, values.Get(DataSettings.Template), values.Get(AdapterSettings.Adapter), Note, device.Placement(),
+            QuantizeSettings.OfLoad(values));
         var encoder = loaded.Encoder(values, Note);
         IReadOnlyList<DataExample> records = DataFile.Load(data, DataSettings.Options(values));
         if (values.Get(DataSettings.MaxSamples) is int most && most < records.Count) records = [.. records.Take(most)];

@@ -11,6 +11,7 @@ internal sealed class GenerateCommand() : CliCommand(
         new SettingGroup("Model", Model, AdapterSettings.Adapter),
         new SettingGroup("Text", Prompt, Template, MaxNewTokens, NoStream),
         new SettingGroup("Sampling", Temperature, TopK, TopP, TrainSettings.Seed),
+        QuantizeSettings.LoadGroup,
         new SettingGroup("Machine", SharedSettings.Device, SharedSettings.ComputeType, SharedSettings.Threads),
     ],
     [
@@ -55,7 +56,8 @@ internal sealed class GenerateCommand() : CliCommand(
             throw new UsageException($"{Prompt.Flag} is needed: there is nobody to ask");
         terminal.Error.WriteLine(device);
         using var loaded = LoadedModel.Load(
-            folder, values.Get(Template), values.Get(AdapterSettings.Adapter), Note, device.Placement());
+            folder, values.Get(Template), values.Get(AdapterSettings.Adapter), Note, device.Placement(),
+            QuantizeSettings.OfLoad(values));
         var options = Sampling(values, loaded);
         prompt ??= terminal.IsInputPiped ? terminal.Input!.ReadToEnd() : null;
         if (prompt is not null) return Answer(values, terminal, loaded, prompt, options);

@@ -16,7 +16,8 @@ internal sealed class MergeCommand() : CliCommand(
         "output", "Folder for the merged model", "out/merged", aka: ["output_dir", "export_dir"]);
 
     private static readonly Setting<string> DType = Make.Choice(
-        "dtype", "How the weights are stored", "float32", ["float32", "bfloat16", "float16"]);
+        "dtype", "How the weights are stored", "float32", ["float32", "bfloat16", "float16"],
+        shown: "float32, bfloat16 if the base is 4-bit");
 
     protected override int Run(SettingValues values, Terminal terminal)
     {
@@ -30,8 +31,15 @@ internal sealed class MergeCommand() : CliCommand(
                 throw new UsageException($"{Output.Flag} must be another folder than {source}");
         }
         using var loaded = LoadedModel.Load(model, "auto", adapter, _ => { });
+        var wasQuantized = loaded.Model.Quantization is not null;
         loaded.Adapter?.Merge();
-        loaded.Model.Save(output, values.Get(DType) switch
+        // The layers without adapter too: the result is a normal model folder.
+        foreach (var linear in loaded.Model.Linears()) linear.Dequantize();
+        var dtype = wasQuantized && !values.IsGiven(DType) ? "bfloat16" : values.Get(DType);
+        if (wasQuantized) terminal.Line(
+            $"note: the base is 4-bit; its values plus the adapter are rounded to {dtype}, so answers may differ "
+            + "slightly from those of the 4-bit base with the adapter");
+        loaded.Model.Save(output, dtype switch
         {
             "bfloat16" => SafetensorsDType.BF16,
             "float16" => SafetensorsDType.F16,

@@ -13,12 +13,13 @@ internal sealed class TrainCommand() : CliCommand(
             DataSettings.Delimiter, DataSettings.Template, DataSettings.TrainOnPrompt, DataSettings.MaxLength,
             DataSettings.Packing, DataSettings.GroupByLength, DataSettings.MaxSamples, DataSettings.MaxEvalSamples,
             DataSettings.ExactMatchSamples),
-        AdapterSettings.Group, TrainSettings.Training, TrainSettings.Watching, TrainSettings.Machine,
+        AdapterSettings.Group, QuantizeSettings.LoadGroup, TrainSettings.Training, TrainSettings.Watching, TrainSettings.Machine,
     ],
     [
         "cudalora train",
         "cudalora train --model models/TinyStories-656K --data data/alpaca.json --max-steps 200 --output out/alpaca",
         "cudalora train --model models/TinyStories-656K --data train.txt --eval-data valid.txt --data-format e2e",
+        "cudalora train --quantize nf4 --double-quant",
         "cudalora train --config out/alpaca/training_args.yaml --resume-from-checkpoint true",
     ])
 {
@@ -31,6 +32,8 @@ internal sealed class TrainCommand() : CliCommand(
 
     protected override int Run(SettingValues values, Terminal terminal)
     {
+        if (DeviceChoice.IsEmulator(values))
+            DataSettings.ScoreLittle(values);
         if (!values.IsGiven(Model) && !values.IsGiven(DataSettings.Data) && File.Exists(BundledExample.Config))
             values.AddDefaults(BundledExample.Config, Settings);
         var model = BundledExample.RequireModel(values.Get(Model));
@@ -39,15 +42,15 @@ internal sealed class TrainCommand() : CliCommand(
             ?? (data == BundledExample.Data && File.Exists(BundledExample.EvalData) ? BundledExample.EvalData : null);
         var isLora = values.Get(AdapterSettings.Method) == "lora";
         RefuseAdapterOptions(values, isLora);
+        var quantization = QuantizeSettings.OfLoad(values);
         var adapterConfig = isLora ? AdapterSettings.Config(values, model) : null;
         var output = values.Require(TrainSettings.OutputDir);
         using var device = SharedSettings.Apply(values);
         terminal.Line(device.ToString());
 
         using var loaded = LoadedModel.Load(
-            model, values.Get(DataSettings.Template), null, Note, device.Placement(trainAll: !isLora));
-        var size = Figures.Count(loaded.Model.ParameterCount);
-        terminal.Line($"model: {model} ({loaded.Model.Config.ModelType}, {size} parameters)");
+            model, values.Get(DataSettings.Template), null, Note, device.Placement(trainAll: !isLora), quantization);
+        terminal.Line($"model: {model} ({loaded.Describe()})");
         var encoder = loaded.Encoder(values, Note);
         var (train, held) = RecordSet.Load(values, encoder, data, evalData, Note);
         var random = new Generator((ulong)values.Get(TrainSettings.Seed));
@@ -77,6 +80,7 @@ internal sealed class TrainCommand() : CliCommand(
         if (start is null)
         {
             loaded.Adapter = LoraAdapter.Create(loaded.Model, config, random);
+            if (config.InitLoraWeights == LoraInit.LoftQ) LoftQ.Initialize(loaded.Adapter, loaded.Folder, random);
         }
         else
         {
@@ -92,6 +96,9 @@ internal sealed class TrainCommand() : CliCommand(
         var fresh = AdapterSettings.Group.Settings.Except([AdapterSettings.Method, AdapterSettings.StartAdapter]);
         if (!isLora && AdapterSettings.Group.Settings.Skip(1).FirstOrDefault(values.IsGiven) is { } useless)
             throw new UsageException($"{useless.Flag} needs --method lora, but the method is full");
+        if (!isLora && values.Get(QuantizeSettings.OnLoad) != "none")
+            throw new UsageException(
+                $"{QuantizeSettings.OnLoad.Flag} needs --method lora: 4-bit weights are frozen, but the method is full");
         if (values.IsGiven(AdapterSettings.StartAdapter) && fresh.FirstOrDefault(values.IsGiven) is { } fixedBy)
             throw new UsageException(
                 $"{fixedBy.Flag} cannot be changed: --adapter goes on with an adapter that has its own");

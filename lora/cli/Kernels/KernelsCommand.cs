@@ -16,6 +16,7 @@ internal static class KernelsCommand
         command.Add(Run(terminal));
         command.Add(Trace(terminal));
         command.Add(Report(terminal));
+        command.Add(Bench(terminal));
         command.Add(Check(terminal));
         command.SetAction(int (ParseResult _) => throw new UsageException(
             $"kernels needs one of {string.Join(", ", command.Subcommands.Select(sub => sub.Name))}"));
@@ -107,6 +108,35 @@ internal static class KernelsCommand
             format,
         };
         command.SetAction(parsed => KernelsReport.Run(terminal, Value(parsed, format)));
+        return command;
+    }
+
+    private static Command Bench(Terminal terminal)
+    {
+        var names = new Argument<string[]>("NAME")
+        {
+            Description = "the kernels to time; all without",
+            Arity = ArgumentArity.ZeroOrMore,
+        };
+        Option<string?> shape = Shape();
+        Option<string> device = new("--device")
+        {
+            Description = "cuda or emulator",
+            DefaultValueFactory = _ => "cuda",
+        };
+        Option<int> repeats = new("--repeats")
+        {
+            Description = "timed launches of each kernel",
+            DefaultValueFactory = _ => 50,
+        };
+        Option<string> format = Format();
+        var command = new Command("bench", "Time kernels on a GPU, against its copy bandwidth.")
+        {
+            names, shape, device, repeats, format,
+        };
+        command.SetAction(parsed => KernelsBench.Run(
+            terminal, parsed.GetValue(names) ?? [], parsed.GetValue(shape), Value(parsed, device),
+            parsed.GetValue(repeats), Value(parsed, format)));
         return command;
     }
 

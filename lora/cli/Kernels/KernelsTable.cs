@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using Spectre.Console;
@@ -35,11 +36,30 @@ internal sealed class KernelsTable(params string[] columns)
                 break;
             case "json":
                 terminal.Line(JsonSerializer.Serialize(
-                    rows.Select(row => columns.Zip(row).ToDictionary(pair => pair.First, pair => pair.Second)), Json));
+                    rows.Select(row => columns.Zip(row).ToDictionary(
+                        pair => Key(pair.First), pair => Value(pair.Second))),
+                    Json));
                 break;
             default:
                 throw new UsageException($"--format must be text, markdown or json, but got '{format}'");
         }
+    }
+
+    // For scripts: vs least becomes vs_least, and cells that people read as numbers become numbers.
+    private static string Key(string column) =>
+        column.TrimEnd('.').Replace(' ', '_').Replace('/', '_').ToLowerInvariant();
+
+    private static object? Value(string cell)
+    {
+        if (cell == "-") return null;
+        string digits = cell.Replace(",", "", StringComparison.Ordinal);
+        if (long.TryParse(digits, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out long whole))
+            return whole;
+        bool isShare = digits.EndsWith(" %", StringComparison.Ordinal);
+        digits = isShare ? digits[..^2] : digits.EndsWith('x') ? digits[..^1] : digits;
+        return double.TryParse(digits, NumberStyles.Float, CultureInfo.InvariantCulture, out double number)
+            ? isShare ? number / 100 : number
+            : cell;
     }
 
     private static string Escape(string cell) => cell.Replace("|", "\\|", StringComparison.Ordinal);

@@ -32,7 +32,8 @@ internal static class AdapterSettings
     public static readonly Setting<bool> UseRsLora = Make.Switch("use_rslora", "Scale by alpha / sqrt(r)");
 
     public static readonly Setting<string> Init = Make.Choice(
-        "init_lora_weights", "How A begins (B begins at 0): true is uniform", "true", ["true", "gaussian", "false"]);
+        "init_lora_weights", "How A and B begin: true is uniform and 0, loftq corrects a 4-bit base", "true",
+        ["true", "gaussian", "loftq", "false"]);
 
     public static readonly Setting<string[]> ModulesToSave = Make.List(
         "modules_to_save", "Modules trained in full and saved beside the adapter", "lm_head",
@@ -54,6 +55,7 @@ internal static class AdapterSettings
             InitLoraWeights = values.Get(Init) switch
             {
                 "gaussian" => LoraInit.Gaussian,
+                "loftq" => LoraInit.LoftQ,
                 "false" => LoraInit.Random,
                 _ => LoraInit.Default,
             },

@@ -50,6 +50,16 @@ internal static class DataSettings
     public static readonly Setting<int> ExactMatchSamples = Make.Int(
         "exact_match_samples", "Held-out records answered in full to count exact matches; 0 none", 100, "20", 0);
 
+    /// <summary>
+    /// Unless told otherwise, scores a handful of held-out records and answers none: for the emulator, where every
+    /// instruction of every thread is interpreted.
+    /// </summary>
+    public static void ScoreLittle(SettingValues values)
+    {
+        values.AddDefault(MaxEvalSamples, 4);
+        values.AddDefault(ExactMatchSamples, 0);
+    }
+
     public static DataOptions Options(SettingValues values) => new()
     {
         Format = DataOptions.ParseFormat(values.Get(Format)),

@@ -124,9 +124,10 @@ internal static class Make
 
     private static string Text(this int value) => value.ToString(CultureInfo.InvariantCulture);
 
-    private static string OneOf(string[] choices) => string.Join(", ", choices[..^1]) + " or " + choices[^1];
+    private static string OneOf(string[] choices) =>
+        choices.Length == 1 ? choices[0] : string.Join(", ", choices[..^1]) + " or " + choices[^1];
 
-    private static bool IsInt(IReadOnlyList<string> texts, out int value)
+    internal static bool IsInt(IReadOnlyList<string> texts, out int value)
     {
         value = 0;
         return texts.Count == 1

@@ -33,6 +33,9 @@ internal sealed class SettingValues
         where texts is not null
         select (setting, texts);
 
+    /// <summary>Sets what is not set yet.</summary>
+    public void AddDefault<T>(Setting<T> setting, T value) => given.TryAdd(setting, value);
+
     /// <summary>Takes from a config file what is not set yet.</summary>
     public void AddDefaults(string path, IReadOnlyList<Setting> settings)
     {

@@ -23,11 +23,11 @@ internal sealed record RunSummary(
 
     private JsonObject ToJson()
     {
-        long total = Method.AddedParameters;
-        foreach (var parameter in Method.Model.Parameters()) total += parameter.Value.Count;
+        long total = Method.AddedParameters + Method.Model.ParameterCount;
         return new JsonObject
         {
             ["method"] = Method.Method,
+            ["quantization"] = Method.Model.Quantization is { } bits ? QuantizationTable.Describe(bits) : null,
             ["eval_loss_before"] = ReportJson.Number(Before.Loss),
             ["eval_loss_after"] = ReportJson.Number(After.Loss),
             ["exact_match_before"] = ReportJson.Number(Before.ExactMatch),

@@ -28,15 +28,19 @@ internal sealed class LoadedModel : IDisposable
     public IReadOnlyList<int> StopIds =>
         [.. Model.Generation.EosTokenIds.Union(ChatTemplate.StopIds(Template, Tokenizer))];
 
-    /// <summary>Loads a model folder and, if given, an adapter folder.</summary>
+    /// <summary>
+    /// Loads a model folder and, if given, an adapter folder; with <paramref name="quantization"/> the linear layers
+    /// become 4-bit on the way.
+    /// </summary>
     /// <exception cref="UserErrorException">A folder or file is missing, damaged or made for another model.</exception>
     public static LoadedModel Load(
-        string folder, string template, string? adapter, Action<string> note, ModelPlacement? placement = null)
+        string folder, string template, string? adapter, Action<string> note, ModelPlacement? placement = null,
+        QuantizationOptions? quantization = null, Action<QuantizationError>? quantized = null)
     {
         if (!Directory.Exists(folder)) throw new UserErrorException($"{folder}: the model folder does not exist");
         if (adapter is not null && !Directory.Exists(adapter))
             throw new UserErrorException($"{adapter}: the adapter folder does not exist");
-        var model = CausalLM.Load(folder, placement);
+        var model = CausalLM.Load(folder, placement, quantization, quantized);
         try
         {
             var loaded = Around(model, folder, folder, template, note);
@@ -66,6 +70,13 @@ internal sealed class LoadedModel : IDisposable
         var chosen = template is "auto" or "none" ? ChatTemplate.For(tokenizer, note)
             : ChatTemplate.Named(template, tokenizer);
         return new LoadedModel(folder, model, tokenizer, chosen);
+    }
+
+    /// <summary>Family, size and type of the weights in a few words.</summary>
+    public string Describe()
+    {
+        var bits = Model.Quantization is { } options ? $", {QuantizationTable.Describe(options)}" : "";
+        return $"{Model.Config.ModelType}, {Figures.Count(Model.ParameterCount)} parameters{bits}";
     }
 
     /// <summary>Turns records into tokens as the settings say, within the model's context.</summary>

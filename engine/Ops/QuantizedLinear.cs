@@ -1,0 +1,78 @@
+using CudaLora.Kernels.Simd;
+
+namespace CudaLora.Engine;
+
+public static partial class TensorOps
+{
+    /// <summary>
+    /// y = x Wᵀ + b with a frozen 4-bit W. Neither x nor the values of W are kept for backward: dX is a product with
+    /// the codes again.
+    /// </summary>
+    /// <param name="x">Input (..., in), F32.</param>
+    /// <param name="weight">W (out, in).</param>
+    /// <param name="bias">b (out), or null.</param>
+    /// <returns>(..., out).</returns>
+    public static Tensor QuantizedLinear(this Tensor x, QuantizedTensor weight, Tensor? bias = null)
+    {
+        QuantizedLinearOp.Check("quantized_linear", x, weight, bias);
+        return new QuantizedLinearOp(x, weight, bias).Run(x.Shape.With(^1, weight.Shape[0]));
+    }
+}
+
+internal sealed unsafe class QuantizedLinearOp : Op
+{
+    private readonly Tensor x; // (M, K)
+    private readonly QuantizedTensor weight; // (N, K)
+    private readonly Tensor? bias; // (N)
+
+    public QuantizedLinearOp(Tensor x, QuantizedTensor weight, Tensor? bias)
+        : base("quantized_linear", x, bias) => (this.x, this.weight, this.bias) = (x, weight, bias);
+
+    public static void Check(string op, Tensor x, QuantizedTensor weight, Tensor? bias)
+    {
+        Tensor.RequireFloat(op, x);
+        if (x.Shape.Rank < 1 || x.Shape[^1] != weight.Shape[1])
+            throw new ArgumentException(
+                $"[{op}] last dimension of x must equal the weight's second, but got x {x.Shape}, weight {weight.Shape}");
+        if (bias is not null && (bias.Shape.Rank != 1 || bias.Shape[0] != weight.Shape[0]))
+            throw new ArgumentException(
+                $"[{op}] bias must hold one value per output, but got bias {bias.Shape}, weight {weight.Shape}");
+        if (weight.Device != x.Device)
+            throw new ArgumentException(
+                $"[{op}] inputs must be on one device, but got {x.Device.Name} and {weight.Device.Name}");
+    }
+
+    /// <summary>y = x Wᵀ + b on raw CPU memory.</summary>
+    public static void Forward(Tensor x, QuantizedTensor weight, Tensor? bias, Tensor y)
+    {
+        var (m, n, k) = (y.Shape.Rows, weight.Shape[0], weight.Shape[1]);
+        var to = y.Pointer<float>();
+        if (bias is not null)
+        {
+            for (var row = 0; row < m; row++)
+                bias.Span<float>().CopyTo(new Span<float>(to + ((long)row * n), n));
+        }
+        QuantizedGemm.Forward(weight.View, m, n, k, x.Pointer<float>(), bias is null ? 0 : 1, to);
+    }
+
+    /// <summary>Gradients of x and b that are wanted.</summary>
+    public static void Backward(Tensor x, QuantizedTensor weight, Tensor? bias, Tensor dy)
+    {
+        var (m, n, k) = (dy.Shape.Rows, weight.Shape[0], weight.Shape[1]);
+        var d = dy.Pointer<float>();
+        if (NeedsGrad(x))
+        {
+            var g = GradOf(x, out var add);
+            QuantizedGemm.BackwardInput(weight.View, m, n, k, d, add ? 1 : 0, g.Pointer<float>());
+        }
+        if (NeedsGrad(bias))
+        {
+            var g = GradOf(bias!, out var add);
+            SumKernel.Axis(d, 1, m, n, 1, g.Pointer<float>(), add);
+        }
+    }
+
+    protected override void ForwardCpu(Tensor y) => Forward(x, weight, bias, y);
+
+    protected override void BackwardCpu(Tensor y, Tensor dy) => Backward(x, weight, bias, dy);
+}
