@@ -161,6 +161,50 @@ public class GlobalRaceTests
             fault.Message, StringComparison.Ordinal);
     }
 
+    /// <summary>The guide shows this kernel and what the emulator says of it.</summary>
+    [Fact]
+    public void TheGuideTellsWhatHappens()
+    {
+        const string kernel = """
+            .version 8.0
+            .target sm_80
+            .address_size 64
+            .visible .entry last_block(.param .u64 parts, .param .u64 total)
+            {
+                .reg .pred p;
+                .reg .b32 block, ticket, a, b;
+                .reg .b64 partsAt, totalAt, at;
+                ld.param.u64 partsAt, [parts];
+                ld.param.u64 totalAt, [total];
+                mov.u32 block, %ctaid.x;
+                mad.wide.u32 at, block, 4, partsAt;
+                st.global.u32 [at], block;
+                <fence>
+                atom.global.add.u32 ticket, [totalAt], 1;
+                <fence>
+                setp.ne.u32 p, ticket, 1;
+                @p exit;
+                ld.global.u32 a, [partsAt];
+                ld.global.u32 b, [partsAt+4];
+                add.u32 a, a, b;
+                st.global.u32 [totalAt+4], a;
+                ret;
+            }
+            """;
+        PtxProgram Program(string fence) =>
+            new PtxProgram(kernel.Replace("<fence>", fence, StringComparison.Ordinal), "last_block")
+            {
+                Grid = 2,
+                Block = 1,
+            }
+            .Output<int>(2).Input(0, 0);
+        Assert.Equal(1, Program("membar.gl;").RunAll().Read<int>(1)[1]);
+        string said = Program("").Run(new EmulatorOptions { Workers = 1 }).Faulted(FaultKind.GlobalRace).ToString();
+        string guide = File.ReadAllText(Path.Combine(SharedData.Root, "kernels", "README.md"));
+        Assert.Contains(said, string.Join(' ', guide.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries)),
+            StringComparison.Ordinal);
+    }
+
     [Fact]
     public void LaunchesAreOrdered()
     {
