@@ -100,6 +100,9 @@ public abstract unsafe class Device
         }
     }
 
+    /// <summary>Bytes that the pool hands out for a request.</summary>
+    public static long PooledSize(long bytes) => CapacityOf(BucketOf(bytes));
+
     /// <summary>A block of at least <paramref name="bytes"/> with one reference, contents undefined.</summary>
     internal Storage Rent(long bytes)
     {

@@ -71,6 +71,14 @@ public static unsafe class QuantizedTensorFiles
         return tensor;
     }
 
+    /// <summary>Shape and kind of a 4-bit weight, from its description alone.</summary>
+    /// <exception cref="UserErrorException">The description is missing or malformed.</exception>
+    public static (Shape Shape, QuantizationOptions Options) Describe(SafetensorsSet set, string key)
+    {
+        var state = ReadState(set, StateKey(set, key, set.Folder), key);
+        return (state.Shape, state.Options);
+    }
+
     /// <summary>Adds a 4-bit weight under <paramref name="key"/>; it must live until the save.</summary>
     public static void Add(SafetensorsWriter writer, string key, QuantizedTensor tensor)
     {

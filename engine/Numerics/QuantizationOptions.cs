@@ -37,6 +37,16 @@ public sealed record QuantizationOptions
     /// <summary>Bits per weight of a large matrix: codes, scales, and scales of scales.</summary>
     public double BitsPerWeight => 4 + (DoubleQuant ? (8.0 + (32.0 / 256)) / BlockSize : 32.0 / BlockSize);
 
+    /// <summary>Bytes of each part of a matrix of so many weights.</summary>
+    public IEnumerable<long> PartBytes(long count)
+    {
+        var blocks = QuantizedTensor.BlocksOf(count, BlockSize);
+        long[] parts = [(count + 1) / 2, 16 * sizeof(float), DoubleQuant ? blocks : blocks * sizeof(float)];
+        return DoubleQuant
+            ? [.. parts, QuantizedTensor.BlocksOf(blocks, QuantizedTensor.GroupSize) * sizeof(float), 256 * sizeof(float)]
+            : parts;
+    }
+
     /// <summary>The type of a name such as nf4, or null.</summary>
     public static QuantType? ParseType(string name) => name switch
     {

@@ -36,7 +36,10 @@ public sealed unsafe class QuantizedTensor : IDisposable
     public Device Device => Parts.Codes.Device;
 
     /// <summary>Bytes of codes, scales and tables.</summary>
-    public long ByteCount => Parts.All.Sum(part => part.ByteCount);
+    public long ByteCount => PartBytes.Sum();
+
+    /// <summary>Bytes of each of these.</summary>
+    public IEnumerable<long> PartBytes => Parts.All.Select(part => part.ByteCount);
 
     internal QuantizedParts Parts { get; }
 

@@ -23,9 +23,16 @@ public static unsafe class Gemm
     public static void Run(
         bool transA, bool transB, int m, int n, int k, float alpha, float* a, int lda, ushort* b, int ldb,
         float beta, float* c, int ldc)
-        => Run(
-            SimdSupport.Best, true,
-            Product(transA, transB, m, n, k, alpha, a, lda, new Bf16Source(b, ldb), beta, c, ldc), ldb);
+    {
+        var product = Product(transA, transB, m, n, k, alpha, a, lda, new Bf16Source(b, ldb), beta, c, ldc);
+        if (!transA && transB && m is >= 1 and <= Bf16Gemv.MaxRows && Bf16Gemv.Supports)
+        {
+            Check(product, ldb);
+            Bf16Gemv.Run(m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+            return;
+        }
+        Run(SimdSupport.Best, true, product, ldb);
+    }
 
     /// <summary>
     /// The product on the calling thread alone, for use inside an item of a parallel loop. Same bits.

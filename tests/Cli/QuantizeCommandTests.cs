@@ -34,6 +34,24 @@ public sealed class QuantizeCommandTests(TinyModelFolder tiny) : IClassFixture<T
             .AssertSucceeds();
     }
 
+    [Fact]
+    public void Inspect_ShowsBitsErrorsAndMemory()
+    {
+        var nf4 = folder.File("nf4");
+        CliRun.Of("quantize", "--model", tiny.Model, "--output", nf4).AssertSucceeds();
+        var shown = CliRun.Of(
+            "inspect", nf4, "--model", tiny.Model, "--batch-size", "2", "--max-length", "32", "--r", "4").AssertSucceeds();
+        Assert.Contains("nf4, blocks of 64: 14 layers", shown.Output);
+        Assert.Contains("4.500 per 4-bit weight", shown.Output);
+        Assert.Matches(@"model\.layers\.1\.mlp\.up_proj\.weight +2,048 +\d\.\d %", shown.Output);
+        Assert.Contains("predicted: batch 2, length 32", shown.Output);
+        Assert.Matches("adapter r 4, 4-bit +[0-9,]+ KiB", shown.Output);
+        Assert.DoesNotContain("every weight", shown.Output);
+        shown = CliRun.Of("inspect", tiny.Model).AssertSucceeds();
+        Assert.Contains("every weight", shown.Output);
+        Assert.DoesNotContain("per 4-bit weight", shown.Output);
+    }
+
     // The same codes whether they come from a folder or are made on load: so the same training, to the bit.
     [Fact]
     public void QuantizeOnLoad_TrainsAsTheFolderDoes()

@@ -5,11 +5,18 @@ using CudaLora.Lora;
 namespace CudaLora.Cli;
 
 /// <summary><c>cudalora inspect</c>: a model folder, an adapter folder or a safetensors file. Reads headers
-/// only.</summary>
+/// only, unless the errors of a 4-bit model are asked for.</summary>
 internal sealed class InspectCommand : CliCommand
 {
     private static readonly Setting<string?> Base = Make.Text(
-        "model", "The adapter's base model, to show which share of it the adapter is", "models/TinyStories-656K");
+        "model", "An adapter's base model, to show its share; or what a 4-bit model was made from, to show its errors",
+        "models/TinyStories-656K");
+
+    private static readonly Setting<int> Batch = Make.Int(
+        "batch_size", "Rows per batch of the memory estimate", 8, "16", 1);
+
+    private static readonly Setting<int?> Length = Make.MaybeInt(
+        "max_length", "Tokens per row of the memory estimate", "512", 2, "the model's context, at most 1024");
 
     private static readonly Setting<int> Rows = Make.Int("rows", "Tensors listed; 0 all", 40, "0", 0);
 
@@ -20,8 +27,16 @@ internal sealed class InspectCommand : CliCommand
 
     public InspectCommand() : base(
         "inspect", "Show what is in a model folder, an adapter folder or a .safetensors file.",
-        [new SettingGroup("Options", Base, Rows)],
-        ["cudalora inspect models/TinyStories-656K", "cudalora inspect out/alpaca --model models/TinyStories-656K"]) =>
+        [
+            new SettingGroup("Options", Base, Rows),
+            new SettingGroup(
+                "Memory of a training step", Batch, Length, AdapterSettings.Rank, TrainSettings.Checkpointing,
+                TrainSettings.Optim),
+        ],
+        [
+            "cudalora inspect models/TinyStories-656K", "cudalora inspect out/alpaca --model models/TinyStories-656K",
+            "cudalora inspect out/nf4 --model models/TinyStories-656K --batch-size 16 --max-length 256",
+        ]) =>
         Take(PathArgument);
 
     protected override int Run(SettingValues values, Terminal terminal)
@@ -38,7 +53,7 @@ internal sealed class InspectCommand : CliCommand
         }
         if (!Directory.Exists(path)) throw new UserErrorException($"{path}: there is no such file or folder");
         if (File.Exists(Path.Combine(path, LoraConfig.FileName))) PrintAdapter(terminal, path, values.Get(Base), rows);
-        else if (File.Exists(Path.Combine(path, "config.json"))) PrintModel(terminal, path, rows);
+        else if (File.Exists(Path.Combine(path, "config.json"))) PrintModel(values, terminal, path);
         else throw NeitherKind(path);
         return ExitCode.Success;
     }
@@ -46,7 +61,7 @@ internal sealed class InspectCommand : CliCommand
     private static UserErrorException NeitherKind(string path) =>
         new($"{path}: must hold config.json (a model) or {LoraConfig.FileName} (an adapter), but has neither");
 
-    private static void PrintModel(Terminal terminal, string folder, int rows)
+    private static void PrintModel(SettingValues values, Terminal terminal, string folder)
     {
         var config = ModelConfig.Read(folder);
         using var weights = SafetensorsSet.Open(folder);
@@ -57,8 +72,16 @@ internal sealed class InspectCommand : CliCommand
         var tied = config.TieWordEmbeddings ? ", output tied to the embedding" : "";
         terminal.Line($"vocabulary  {Figures.Count(config.VocabSize)}{tied}");
         terminal.Line($"context     {Figures.Count(config.MaxPositions)} tokens");
-        terminal.Line($"parameters  {Figures.Count(Values(weights))}");
+        var rows = values.Get(Rows);
+        var sizes = WeightSizes.Of(weights);
+        terminal.Line($"parameters  {Figures.Count(sizes.Parameters)}");
+        QuantizationTable.PrintSizes(terminal, sizes);
         TensorTable.Print(terminal, weights.Tensors.Values.Select(t => t.Entry), rows);
+        if (values.Get(Base) is { } original)
+            QuantizationTable.PrintErrors(terminal, WeightSizes.Errors(weights, original, config), rows);
+        MemoryTable.Print(terminal, config, sizes, new StepSize(
+            values.Get(Batch), values.Get(Length) ?? Math.Min(1024, config.MaxPositions), values.Get(AdapterSettings.Rank),
+            values.Get(TrainSettings.Checkpointing), TrainSettings.IsEightBit(values)));
     }
 
     private static void PrintAdapter(Terminal terminal, string folder, string? baseFolder, int rows)

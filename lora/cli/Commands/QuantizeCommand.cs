@@ -35,7 +35,8 @@ internal sealed class QuantizeCommand() : CliCommand(
         loaded.Model.Save(output, loaded.Model.Quantization!.ValueType);
         loaded.Tokenizer.Save(output);
         QuantizationTable.PrintErrors(terminal, errors, values.Get(Rows));
-        QuantizationTable.PrintSizes(terminal, loaded.Model);
+        terminal.Line();
+        using (var weights = SafetensorsSet.Open(output)) QuantizationTable.PrintSizes(terminal, WeightSizes.Of(weights));
         terminal.Line($"written to {output}; try next:");
         terminal.Line("  " + Shell.Line("train", "--model", output, "--data", "data.json", "--output", "out/qlora"));
         terminal.Line("  " + Shell.Line("inspect", output, "--model", model));

@@ -133,7 +133,7 @@ internal static class TrainSettings
             GradientAccumulationSteps = accumulation,
             LearningRate = values.Get(LearningRate) ?? defaultRate,
             WeightDecay = values.Get(WeightDecay),
-            Optim = values.Get(Optim).EndsWith("8bit", StringComparison.Ordinal) ? "adamw_8bit" : "adamw_torch",
+            Optim = IsEightBit(values) ? "adamw_8bit" : "adamw_torch",
             AdamBeta1 = values.Get(Beta1),
             AdamBeta2 = values.Get(Beta2),
             AdamEpsilon = values.Get(Epsilon),
@@ -158,6 +158,9 @@ internal static class TrainSettings
             ResumeFromCheckpoint = values.Get(Resume),
         };
     }
+
+    /// <summary>Whether the optimiser's moments are 8-bit codes.</summary>
+    public static bool IsEightBit(SettingValues values) => values.Get(Optim).EndsWith("8bit", StringComparison.Ordinal);
 
     private static IntervalStrategy Strategy(string name) => name switch
     {

@@ -26,17 +26,15 @@ internal static class QuantizationTable
     }
 
     /// <summary>Bits per weight and bytes, of the 4-bit layers and of the model.</summary>
-    public static void PrintSizes(Terminal terminal, CausalLM model)
+    public static void PrintSizes(Terminal terminal, WeightSizes sizes)
     {
-        var codes = model.Linears().Where(l => l.Quantized is not null).Select(l => l.Quantized!).ToArray();
-        if (codes.Length == 0) return;
-        var (bytes, count) = (codes.Sum(c => c.ByteCount), codes.Sum(c => c.Count));
-        var options = codes[0].Options;
-        terminal.Line();
-        terminal.Line($"4-bit       {Describe(options)}: {Figures.Count(codes.Length)} layers, "
-            + $"{Figures.Count(count)} weights, {Figures.Bytes(bytes)}");
+        if (sizes.Codes.Count == 0) return;
+        var (count, bytes) = (sizes.Codes.Sum(c => c.Count), sizes.Codes.Sum(c => c.Options.PartBytes(c.Count).Sum()));
+        var options = sizes.Codes[0].Options;
+        terminal.Line($"4-bit       {Describe(options)}: {Figures.Count(sizes.Codes.Count)} layers, "
+            + $"{Figures.Count(count)} weights, {Figures.Bytes(bytes)} ({Figures.Bytes(2 * count)} in 16 bits)");
         terminal.Line($"bits        {Bits(options.BitsPerWeight)} per 4-bit weight, "
-            + $"{Bits(8.0 * bytes / count)} with tables; {Figures.Bytes(2 * count)} in 16 bits");
+            + $"{Bits(8.0 * bytes / count)} with tables, {Bits(8.0 * sizes.FileBytes / sizes.Parameters)} per parameter");
     }
 
     /// <summary>The type in words.</summary>
