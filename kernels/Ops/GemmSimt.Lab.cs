@@ -2,7 +2,7 @@ using CudaLora.Kernels.Runtime;
 
 namespace CudaLora.Kernels.Ops;
 
-/// <summary>Both entries on a batch of two with a^T b^T of odd pitches; GemmBlasTests tries the other layouts.</summary>
+/// <summary>Both entries on a batch of two, a^T b^T of odd pitches; GemmBlasTests tries the other layouts.</summary>
 internal abstract class GemmSimtLab(bool bf16) : KernelLab
 {
     private const float Alpha = 0.5f, Beta = -1.5f;

@@ -3,7 +3,7 @@ using CudaLora.Kernels.Simd;
 
 namespace CudaLora.Kernels.Ops;
 
-/// <summary>One pass that projects and reduces with dropout, on rows of odd width, both parts summed by the host.</summary>
+/// <summary>One pass that projects and reduces with dropout, on rows of odd width; the host sums the parts.</summary>
 internal abstract class LoraThinLab(bool bf16) : KernelLab
 {
     private const float Probability = 0.25f;

@@ -65,7 +65,7 @@ public sealed unsafe class GemmBlasTests
         });
     }
 
-    /// <summary>The project's own kernels at every edge: tiles cut in each direction, pitches and addresses at will.</summary>
+    /// <summary>The project's own kernels at every edge: cut tiles, pitches and addresses at will.</summary>
     [Theory]
     [MemberData(nameof(Edges))]
     public void PtxServesAnyShapeAndAddress(bool transA, bool transB, GemmType from, GemmType to, int pad, int offset)
