@@ -43,6 +43,9 @@ internal sealed class StepRunner : IDisposable
 
     public AdamW Optimizer { get; }
 
+    /// <summary>Steps captured so far, by shape.</summary>
+    public int GraphCount => graphs?.Count ?? 0;
+
     /// <summary>Runs one step on the next <paramref name="microBatches"/> of <paramref name="data"/>.</summary>
     public StepOutcome Run(Batcher data, int microBatches, double rateFactor)
     {
