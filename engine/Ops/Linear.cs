@@ -80,17 +80,15 @@ internal sealed unsafe class LinearOp : Op
         }
     }
 
-    /// <summary>y = x Wᵀ + b + (add ? y : 0) on a CUDA device.</summary>
-    public static void ForwardCuda(Tensor x, Tensor weight, Tensor? bias, Tensor y, bool add = false)
+    /// <summary>y = x Wᵀ + b on a CUDA device.</summary>
+    public static void ForwardCuda(Tensor x, Tensor weight, Tensor? bias, Tensor y)
     {
         var (m, n, k) = (y.Shape.Rows, weight.Shape[0], weight.Shape[1]);
-        if (bias is not null && !add)
+        if (bias is not null)
             CudaProduct.FillRows(y, bias);
         var w = CudaProduct.As(x.DType, weight);
-        CudaProduct.Run(x.DType, false, true, m, n, k, 1, x.DeviceAddress, w.Address, y, add || bias is not null);
+        CudaProduct.Run(x.DType, false, true, m, n, k, 1, x.DeviceAddress, w.Address, y, bias is not null);
         w.Release();
-        if (bias is not null && add)
-            CudaProduct.FillRows(y, bias, add);
     }
 
     /// <summary>g (+)= dY W, the gradient of x, on a CUDA device.</summary>
@@ -103,13 +101,13 @@ internal sealed unsafe class LinearOp : Op
     }
 
     /// <summary>Gradients of W and b that are wanted, on a CUDA device.</summary>
-    public static void WeightGradCuda(Tensor x, Tensor weight, Tensor? bias, Tensor dy)
+    public static void WeightGradCuda(Tensor x, Tensor? weight, Tensor? bias, Tensor dy)
     {
         if (NeedsGrad(weight))
         {
-            var g = GradOf(weight, out var add);
+            var g = GradOf(weight!, out var add);
             CudaProduct.Run(
-                dy.DType, true, false, weight.Shape[0], weight.Shape[1], dy.Shape.Rows, 1, dy.DeviceAddress,
+                dy.DType, true, false, weight!.Shape[0], weight.Shape[1], dy.Shape.Rows, 1, dy.DeviceAddress,
                 x.DeviceAddress, g, add);
         }
         if (NeedsGrad(bias))

@@ -60,6 +60,29 @@ internal unsafe partial class LoraLinearOp
         packed?.Release();
     }
 
+    // y (+)= x W0ᵀ + b.
+    private void ForwardBaseCuda(Tensor y, bool add)
+    {
+        if (bias is not null && !add)
+            CudaProduct.FillRows(y, bias);
+        var w = BaseAs(x.DType);
+        CudaProduct.Run(
+            x.DType, false, true, y.Shape.Rows, b.Shape[0], a.Shape[1], 1, x.DeviceAddress, w.Address, y,
+            add || bias is not null);
+        w.Release();
+        if (bias is not null && add)
+            CudaProduct.FillRows(y, bias, add);
+    }
+
+    // g (+)= dY W0.
+    private void InputGradBaseCuda(Tensor dy, Tensor g, bool add)
+    {
+        var w = BaseAs(dy.DType);
+        CudaProduct.Run(
+            dy.DType, false, false, dy.Shape.Rows, a.Shape[1], b.Shape[0], 1, dy.DeviceAddress, w.Address, g, add);
+        w.Release();
+    }
+
     private void AddMasked(int m, int k, ulong ds, ulong packed, Tensor g, bool add)
     {
         var part = g.Device.Rent((long)m * k * x.DType.Size());
@@ -85,7 +108,7 @@ internal unsafe partial class LoraLinearOp
     private bool ForwardFused(Tensor y, ulong s, ulong sb)
     {
         var (m, n, k) = (y.Shape.Rows, b.Shape[0], a.Shape[1]);
-        var w = CudaProduct.As(DType.BF16, Base);
+        var w = BaseAs(DType.BF16);
         var reads = GemmMma.Reads(x.DeviceAddress, k) && GemmMma.Reads(w.Address, k);
         if (reads && bias is null && HasWgmma && LoraWgmma.Reads(y.DeviceAddress, n))
         {
@@ -110,7 +133,7 @@ internal unsafe partial class LoraLinearOp
     private bool InputGradFused(Tensor dy, ulong ds, ulong packed, Tensor g, bool add)
     {
         var (m, n, k) = (dy.Shape.Rows, b.Shape[0], a.Shape[1]);
-        var w = CudaProduct.As(DType.BF16, Base);
+        var w = BaseAs(DType.BF16);
         var reads = GemmMma.Reads(dy.DeviceAddress, n) && GemmMma.Reads(w.Address, k);
         if (reads && !add && HasWgmma && LoraWgmma.Reads(g.DeviceAddress, k))
         {
@@ -180,7 +203,7 @@ internal unsafe partial class LoraLinearOp
     {
         var device = Cuda;
         var matrix = device.Rent(block.Count * sizeof(ushort));
-        var w = CudaProduct.As(DType.BF16, Base);
+        var w = BaseAs(DType.BF16);
         LoraPack.Pad(
             device.Stream, block.Outputs, new(w.Address, At(matrix), block.Inputs, block.Inputs, block.InputPitch));
         w.Release();
