@@ -100,7 +100,7 @@ public sealed unsafe class QuantizedTensor : IDisposable
         Nf4Quantize.Dequantize(View, values.Pointer<float>(), Count);
     }
 
-    /// <summary>How far the values are from <paramref name="original"/>, F32 in host memory of the same shape.</summary>
+    /// <summary>How far the values are from <paramref name="original"/>, F32 in host memory.</summary>
     public QuantizationError ErrorFrom(Tensor original)
     {
         using var values = Dequantize();
