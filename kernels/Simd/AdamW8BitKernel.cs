@@ -72,8 +72,8 @@ public static unsafe class AdamW8BitKernel
         {
             float* moment1 = stackalloc float[BlockSize];
             float* moment2 = stackalloc float[BlockSize];
-            float *p = P + first, g = G + first;
-            byte *m = M + first, v = V + first;
+            float* p = P + first, g = G + first;
+            byte* m = M + first, v = V + first;
             ref float scale1 = ref MScale[first / BlockSize];
             ref float scale2 = ref VScale[first / BlockSize];
             float largest1 = 0, largest2 = 0;
