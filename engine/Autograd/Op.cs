@@ -1,6 +1,7 @@
 using System.Numerics;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using CudaLora.Kernels.Ops;
 using CudaLora.Kernels.Runtime;
 
 namespace CudaLora.Engine;
@@ -200,11 +201,17 @@ public abstract unsafe class Op
         if (!NeedsGrad(input) || input.TryAdoptGrad(dy))
             return;
         var g = input.GradForWrite(out var accumulate);
-        if (accumulate)
+        if (g.Device.Kind == DeviceKind.Cuda && (accumulate || g.DType != dy.DType))
+            Elementwise.Scale(Stream(g), OperandOf(dy), 1, OperandOf(g), g.Count, accumulate);
+        else if (accumulate)
             AddInto(g, dy);
         else
             g.Device.Copy(dy.Address, g.Address, dy.ByteCount);
     }
+
+    /// <summary>A tensor as an operand of elementwise kernels.</summary>
+    private protected static Operand OperandOf(Tensor tensor) =>
+        new(tensor.DeviceAddress, tensor.DType == DType.BF16);
 
     private static void AddInto(Tensor g, Tensor dy)
     {

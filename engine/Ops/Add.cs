@@ -1,11 +1,13 @@
+using CudaLora.Kernels.Ops;
 using CudaLora.Kernels.Simd;
 
 namespace CudaLora.Engine;
 
 public static partial class TensorOps
 {
-    /// <summary>a + b with broadcast, F32.</summary>
-    public static Tensor Add(this Tensor a, Tensor b) => new AddOp(a, b).Run(Broadcast.Of("add", a, b));
+    /// <summary>a + b with broadcast, F32 or BF16; BF16 if one is.</summary>
+    public static Tensor Add(this Tensor a, Tensor b) =>
+        new AddOp(a, b).Run(Broadcast.Of("add", a, b), Broadcast.TypeOf(a, b));
 }
 
 internal sealed unsafe class AddOp(Tensor a, Tensor b) : BinaryOp("add", a, b)
@@ -17,5 +19,13 @@ internal sealed unsafe class AddOp(Tensor a, Tensor b) : BinaryOp("add", a, b)
     {
         PassSum(A, dy);
         PassSum(B, dy);
+    }
+
+    protected override void ForwardCuda(Tensor y) => ForwardCuda(y, ElementwiseOp.Sum);
+
+    protected override void BackwardCuda(Tensor y, Tensor dy)
+    {
+        PassSumCuda(A, dy, 1);
+        PassSumCuda(B, dy, 1);
     }
 }

@@ -1,3 +1,4 @@
+using CudaLora.Kernels.Ops;
 using CudaLora.Kernels.Simd;
 
 namespace CudaLora.Engine;
@@ -5,7 +6,7 @@ namespace CudaLora.Engine;
 /// <summary>What an attention may see.</summary>
 public readonly record struct AttentionOptions
 {
-    /// <summary>Factor of the scores, 1 / √D as a rule.</summary>
+    /// <summary>Factor of the scores, 1 / √D as a rule; above zero on a CUDA device.</summary>
     public required float Scale { get; init; }
 
     /// <summary>Whether a query sees only keys up to its own position.</summary>
@@ -37,16 +38,17 @@ public static partial class TensorOps
     /// Multi-head attention softmax(s q kᵀ) v without the (Tq, Tk) matrix (Dao 2022, arXiv 2205.14135); backward
     /// recomputes the probabilities from the saved log-sum-exp.
     /// </summary>
-    /// <param name="q">Queries (B, Tq, Hq, D), F32.</param>
-    /// <param name="k">Keys (B, Tk, Hkv, D), F32; Hkv divides Hq (grouped queries).</param>
-    /// <param name="v">Values, the keys' shape.</param>
+    /// <param name="q">Queries (B, Tq, Hq, D), F32, or BF16 on a CUDA device, where D is at most 256.</param>
+    /// <param name="k">Keys (B, Tk, Hkv, D), the queries' type; Hkv divides Hq (grouped queries).</param>
+    /// <param name="v">Values, the keys' shape and type.</param>
     /// <param name="options">Scale and mask.</param>
     /// <returns>(B, Tq, Hq, D).</returns>
     public static Tensor Attention(this Tensor q, Tensor k, Tensor v, AttentionOptions options)
     {
         Tensor.RequireFloat("attention", q);
-        Tensor.RequireFloat("attention", k);
-        Tensor.RequireFloat("attention", v);
+        if (k.DType != q.DType || v.DType != q.DType)
+            throw new ArgumentException(
+                $"[attention] q, k and v must have one dtype, but got {q.DType}, {k.DType} and {v.DType}");
         if (q.Shape.Rank != 4 || k.Shape.Rank != 4 || k.Shape != v.Shape || q.Shape[0] != k.Shape[0]
             || q.Shape[3] != k.Shape[3] || k.Shape[2] == 0 || q.Shape[2] % k.Shape[2] != 0)
             throw new ArgumentException(
@@ -112,6 +114,63 @@ internal sealed unsafe class AttentionOp : Op
             Sizes(), q.Pointer<float>(), k.Pointer<float>(), v.Pointer<float>(), y.Pointer<float>(), Scratch<float>(),
             dy.Pointer<float>(), dq, addQ, dk, addK, dv, addV);
     }
+
+    protected override void ForwardCuda(Tensor y)
+    {
+        var problem = Problem();
+        var lse = Tracking ? (ulong)RentScratch<float>((long)q.Shape[0] * q.Shape[1] * q.Shape[2]) : 0;
+        var floats = Kernels.Ops.Attention.WorkFloats(problem);
+        var work = floats > 0 ? y.Device.Rent(floats * sizeof(float)) : null;
+        Kernels.Ops.Attention.Forward(
+            Stream(y), problem, q.DType == DType.BF16, q.DeviceAddress, k.DeviceAddress, v.DeviceAddress,
+            y.DeviceAddress, lse, work is null ? 0 : (ulong)work.Pointer);
+        work?.Release();
+        Save(y);
+    }
+
+    protected override void BackwardCuda(Tensor y, Tensor dy)
+    {
+        var (problem, bf16, stream) = (Problem(), q.DType == DType.BF16, Stream(y));
+        var (from, lse) = (dy.DeviceAddress, (ulong)Scratch<float>());
+        // (B, Hq, Tq)
+        var work = y.Device.Rent(Math.Max(1, (long)q.Shape[0] * q.Shape[1] * q.Shape[2]) * sizeof(float));
+        var delta = (ulong)work.Pointer;
+        AttentionBackward.Delta(stream, problem, bf16, y.DeviceAddress, from, delta);
+        if (NeedsGrad(q))
+        {
+            var dq = GradOf(q, out var addQ);
+            AttentionBackward.Queries(
+                stream, problem, bf16, q.DeviceAddress, k.DeviceAddress, v.DeviceAddress, from, lse, delta,
+                dq.DeviceAddress, addQ);
+        }
+        if (NeedsGrad(k) || NeedsGrad(v))
+        {
+            var (addK, addV) = (false, false);
+            var dk = NeedsGrad(k) ? GradOf(k, out addK).DeviceAddress : 0;
+            var dv = NeedsGrad(v) ? GradOf(v, out addV).DeviceAddress : 0;
+            AttentionBackward.Keys(
+                stream, problem, bf16, q.DeviceAddress, k.DeviceAddress, v.DeviceAddress, from, lse, delta, dk, addK,
+                dv, addV);
+        }
+        work.Release();
+    }
+
+    private AttentionProblem Problem() => new()
+    {
+        Batch = q.Shape[0],
+        Queries = q.Shape[1],
+        QueryHeads = q.Shape[2],
+        Size = q.Shape[3],
+        Keys = options.KeyCount > 0 ? options.KeyCount : k.Shape[1],
+        KeyHeads = k.Shape[2],
+        KeyBatchStride = (long)k.Shape[1] * k.Shape[2] * k.Shape[3],
+        Scale = options.Scale,
+        Causal = options.Causal,
+        Window = options.Window,
+        Segments = options.Segments?.DeviceAddress ?? 0,
+        KeyLengths = options.KeyLengths?.DeviceAddress ?? 0,
+        QueryStarts = options.QueryStarts?.DeviceAddress ?? 0,
+    };
 
     private AttentionShape Sizes() => new()
     {

@@ -22,12 +22,16 @@ internal static class Broadcast
         }
         return Shape.Of(dims[..rank]);
     }
+
+    /// <summary>BF16 as soon as one operand is an activation in BF16, whatever a parameter beside it is.</summary>
+    public static DType TypeOf(Tensor a, Tensor b) =>
+        a.DType == DType.BF16 || b.DType == DType.BF16 ? DType.BF16 : DType.F32;
 }
 
 /// <summary>
 /// An elementwise op of two operands with broadcast, and the sum of a gradient back to an operand's shape.
 /// </summary>
-internal abstract unsafe class BinaryOp(string name, Tensor a, Tensor b) : Op(name, a, b)
+internal abstract unsafe partial class BinaryOp(string name, Tensor a, Tensor b) : Op(name, a, b)
 {
     protected Tensor A { get; } = a;
 

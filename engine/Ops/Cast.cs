@@ -1,3 +1,4 @@
+using CudaLora.Kernels.Ops;
 using CudaLora.Kernels.Simd;
 
 namespace CudaLora.Engine;
@@ -48,4 +49,17 @@ internal sealed unsafe class CastOp(Tensor x) : Op("cast", x)
     }
 
     protected override void BackwardCpu(Tensor y, Tensor dy) => PassGrad(x, dy);
+
+    protected override void ForwardCuda(Tensor y) =>
+        Kernels.Ops.Cast.Run(
+            Stream(y), x.DeviceAddress, TypeOf(x), y.DeviceAddress, TypeOf(y), x.Count);
+
+    protected override void BackwardCuda(Tensor y, Tensor dy) => PassGrad(x, dy);
+
+    private static CastType TypeOf(Tensor tensor) => tensor.DType switch
+    {
+        DType.BF16 => CastType.BF16,
+        DType.F16 => CastType.F16,
+        _ => CastType.F32,
+    };
 }

@@ -1,10 +1,11 @@
+using CudaLora.Kernels.Ops;
 using CudaLora.Kernels.Simd;
 
 namespace CudaLora.Engine;
 
 public static partial class TensorOps
 {
-    /// <summary>Tensors joined along one axis, up to eight; all other extents must match. F32.</summary>
+    /// <summary>Tensors joined along one axis, up to eight; other extents must match. F32, BF16 if one is.</summary>
     public static Tensor Concat(Index axis, params ReadOnlySpan<Tensor> parts)
     {
         if (parts.Length == 0)
@@ -12,6 +13,7 @@ public static partial class TensorOps
         var first = parts[0];
         var at = axis.GetOffset(first.Shape.Rank);
         var total = 0;
+        var dtype = DType.F32;
         foreach (var part in parts)
         {
             Tensor.RequireFloat("concat", part);
@@ -19,8 +21,9 @@ public static partial class TensorOps
                 throw new ArgumentException(
                     $"[concat] shapes must match except along axis {at}, but got {first.Shape} and {part.Shape}");
             total += part.Shape[at];
+            dtype = part.DType == DType.BF16 ? DType.BF16 : dtype;
         }
-        return new ConcatOp(parts, at).Run(first.Shape.With(at, total));
+        return new ConcatOp(parts, at).Run(first.Shape.With(at, total), dtype);
     }
 }
 
@@ -68,4 +71,39 @@ internal sealed unsafe class ConcatOp : Op
             offset += length;
         }
     }
+
+    protected override void ForwardCuda(Tensor y)
+    {
+        var whole = AxisSplit.Of(Name, y, axis);
+        long offset = 0;
+        for (var i = 0; i < InputCount; i++)
+        {
+            var length = (long)Input(i).Shape[axis] * whole.Inner;
+            Elementwise.CopyBlocks(
+                Stream(y), OperandOf(Input(i)), length, From(y, offset), (long)whole.Extent * whole.Inner, whole.Outer,
+                length);
+            offset += length;
+        }
+    }
+
+    protected override void BackwardCuda(Tensor y, Tensor dy)
+    {
+        var whole = AxisSplit.Of(Name, dy, axis);
+        long offset = 0;
+        for (var i = 0; i < InputCount; i++)
+        {
+            var length = (long)Input(i).Shape[axis] * whole.Inner;
+            if (NeedsGrad(Input(i)))
+            {
+                var g = GradOf(Input(i), out var add);
+                Elementwise.CopyBlocks(
+                    Stream(dy), From(dy, offset), (long)whole.Extent * whole.Inner, OperandOf(g), length, whole.Outer,
+                    length, add);
+            }
+            offset += length;
+        }
+    }
+
+    private static Operand From(Tensor tensor, long offset) =>
+        new(tensor.DeviceAddress + (ulong)(offset * tensor.DType.Size()), tensor.DType == DType.BF16);
 }

@@ -1,11 +1,13 @@
+using CudaLora.Kernels.Ops;
 using CudaLora.Kernels.Simd;
 
 namespace CudaLora.Engine;
 
 public static partial class TensorOps
 {
-    /// <summary>a / b elementwise with broadcast, F32.</summary>
-    public static Tensor Div(this Tensor a, Tensor b) => new DivOp(a, b).Run(Broadcast.Of("div", a, b));
+    /// <summary>a / b elementwise with broadcast, F32 or BF16; BF16 if one is.</summary>
+    public static Tensor Div(this Tensor a, Tensor b) =>
+        new DivOp(a, b).Run(Broadcast.Of("div", a, b), Broadcast.TypeOf(a, b));
 }
 
 internal sealed unsafe class DivOp : BinaryOp
@@ -29,6 +31,27 @@ internal sealed unsafe class DivOp : BinaryOp
         var product = dy.Device.Rent(dy.ByteCount); // dy y; db = -dy y / b
         BinaryKernel.Mul(Plan(dy.Shape, dy, y), dy.Pointer<float>(), y.Pointer<float>(), (float*)product.Pointer);
         Reduce(B, dy.Shape, (dy.Shape, B, (nint)product.Pointer), &NegatedQuotient);
+        product.Release();
+    }
+
+    protected override void ForwardCuda(Tensor y)
+    {
+        ForwardCuda(y, ElementwiseOp.Quotient);
+        if (NeedsGrad(B))
+            Save(y);
+    }
+
+    protected override void BackwardCuda(Tensor y, Tensor dy)
+    {
+        if (NeedsGrad(A))
+            ReduceCuda(A, dy.Shape, ElementwiseOp.Quotient, 1, OperandOf(dy), B);
+        if (!NeedsGrad(B))
+            return;
+        var product = dy.Device.Rent(Math.Max(1, dy.Count) * sizeof(float)); // dy y; db = -dy y / b
+        var terms = new Operand((ulong)product.Pointer, Bf16: false);
+        Elementwise.Binary(
+            Stream(dy), ElementwiseOp.Product, 1, Plan(dy.Shape, dy, y), OperandOf(dy), OperandOf(y), terms);
+        ReduceCuda(B, dy.Shape, ElementwiseOp.Quotient, -1, terms, B);
         product.Release();
     }
 

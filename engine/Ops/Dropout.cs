@@ -1,3 +1,4 @@
+using CudaLora.Kernels.Ops;
 using CudaLora.Kernels.Simd;
 
 namespace CudaLora.Engine;
@@ -48,7 +49,20 @@ internal sealed unsafe class DropoutOp(Tensor x, DropoutMask mask) : Op("dropout
         Apply(dy, g, add);
     }
 
+    protected override void ForwardCuda(Tensor y) => ApplyCuda(x, y, false);
+
+    protected override void BackwardCuda(Tensor y, Tensor dy)
+    {
+        var g = GradOf(x, out var add);
+        ApplyCuda(dy, g, add);
+    }
+
     private void Apply(Tensor from, Tensor to, bool add) =>
         DropoutKernel.Apply(
             from.Pointer<float>(), to.Pointer<float>(), from.Count, mask.Probability, mask.Seed, mask.Stream, add);
+
+    private void ApplyCuda(Tensor from, Tensor to, bool add) =>
+        Kernels.Ops.Dropout.Apply(
+            Stream(from), from.DeviceAddress, to.DeviceAddress, from.Count, mask.Probability, mask.Seed, mask.Stream,
+            mask.StreamBase, add, from.DType == DType.BF16);
 }

@@ -1,3 +1,4 @@
+using CudaLora.Kernels.Ops;
 using CudaLora.Kernels.Simd;
 
 namespace CudaLora.Engine;
@@ -42,5 +43,15 @@ internal sealed unsafe class GeluOp : Op
             GeluKernel.TanhBackward(x.Pointer<float>(), dy.Pointer<float>(), g, x.Count, add);
         else
             GeluKernel.Backward(x.Pointer<float>(), dy.Pointer<float>(), g, x.Count, add);
+    }
+
+    protected override void ForwardCuda(Tensor y) =>
+        Kernels.Ops.Gelu.Forward(Stream(y), x.DeviceAddress, y.DeviceAddress, x.Count, tanh, x.DType == DType.BF16);
+
+    protected override void BackwardCuda(Tensor y, Tensor dy)
+    {
+        var g = GradOf(x, out var add);
+        Kernels.Ops.Gelu.Backward(
+            Stream(dy), x.DeviceAddress, dy.DeviceAddress, g.DeviceAddress, x.Count, add, tanh, x.DType == DType.BF16);
     }
 }

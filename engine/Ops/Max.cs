@@ -1,3 +1,4 @@
+using CudaLora.Kernels.Ops;
 using CudaLora.Kernels.Simd;
 
 namespace CudaLora.Engine;
@@ -18,7 +19,10 @@ public static partial class TensorOps
         Tensor.RequireFloat("arg_max", x);
         var split = AxisSplit.Of("arg_max", x, axis.GetOffset(x.Shape.Rank));
         var at = Tensor.Empty(split.Reduced(x.Shape), DType.I32, x.Device);
-        MaxKernel.Axis(x.Pointer<float>(), split.Outer, split.Extent, split.Inner, null, at.Pointer<int>());
+        if (x.Device.Kind == DeviceKind.Cuda)
+            MaxOp.Find(x, split, null, at.DeviceAddress);
+        else
+            MaxKernel.Axis(x.Pointer<float>(), split.Outer, split.Extent, split.Inner, null, at.Pointer<int>());
         return at;
     }
 }
@@ -36,4 +40,20 @@ internal sealed unsafe class MaxOp(Tensor x, AxisSplit split) : Op("max", x)
         MaxKernel.AxisBackward(
             dy.Pointer<float>(), Scratch<int>(), split.Outer, split.Extent, split.Inner, g.Pointer<float>(), add);
     }
+
+    protected override void ForwardCuda(Tensor y) =>
+        Find(x, split, y, Tracking ? (ulong)RentScratch<int>(y.Count) : 0);
+
+    protected override void BackwardCuda(Tensor y, Tensor dy)
+    {
+        var g = GradOf(x, out var add);
+        Kernels.Ops.Max.AxisBackward(
+            Stream(dy), dy.DeviceAddress, (ulong)Scratch<int>(), split.Outer, split.Extent, split.Inner,
+            g.DeviceAddress, add, x.DType == DType.BF16);
+    }
+
+    internal static void Find(Tensor x, AxisSplit split, Tensor? y, ulong at) =>
+        Kernels.Ops.Max.Axis(
+            Stream(x), x.DeviceAddress, split.Outer, split.Extent, split.Inner, y?.DeviceAddress ?? 0, at,
+            x.DType == DType.BF16);
 }

@@ -1,11 +1,13 @@
+using CudaLora.Kernels.Ops;
 using CudaLora.Kernels.Simd;
 
 namespace CudaLora.Engine;
 
 public static partial class TensorOps
 {
-    /// <summary>a b elementwise with broadcast, F32.</summary>
-    public static Tensor Mul(this Tensor a, Tensor b) => new MulOp(a, b).Run(Broadcast.Of("mul", a, b));
+    /// <summary>a b elementwise with broadcast, F32 or BF16; BF16 if one is.</summary>
+    public static Tensor Mul(this Tensor a, Tensor b) =>
+        new MulOp(a, b).Run(Broadcast.Of("mul", a, b), Broadcast.TypeOf(a, b));
 }
 
 internal sealed unsafe class MulOp : BinaryOp
@@ -28,6 +30,16 @@ internal sealed unsafe class MulOp : BinaryOp
             Reduce(A, dy.Shape, (dy, B), &Times);
         if (NeedsGrad(B))
             Reduce(B, dy.Shape, (dy, A), &Times);
+    }
+
+    protected override void ForwardCuda(Tensor y) => ForwardCuda(y, ElementwiseOp.Product);
+
+    protected override void BackwardCuda(Tensor y, Tensor dy)
+    {
+        if (NeedsGrad(A))
+            ReduceCuda(A, dy.Shape, ElementwiseOp.Product, 1, OperandOf(dy), B);
+        if (NeedsGrad(B))
+            ReduceCuda(B, dy.Shape, ElementwiseOp.Product, 1, OperandOf(dy), A);
     }
 
     private static void Times((Tensor Dy, Tensor Other) state, float* to, bool add) =>

@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using CudaLora.Kernels.Ops;
 using CudaLora.Kernels.Simd;
 
 namespace CudaLora.Engine;
@@ -63,6 +64,19 @@ internal sealed unsafe class PermuteOp : Op
         var g = GradOf(x, out var add);
         PermuteKernel.Run(
             dy.Pointer<float>(), dy.Shape.Dims, ((ReadOnlySpan<int>)inverse)[..dy.Shape.Rank], g.Pointer<float>(), add);
+    }
+
+    protected override void ForwardCuda(Tensor y) =>
+        Kernels.Ops.Permute.Run(
+            Stream(y), x.DeviceAddress, x.Shape.Dims, ((ReadOnlySpan<int>)order)[..x.Shape.Rank], y.DeviceAddress,
+            accumulate: false, x.DType == DType.BF16);
+
+    protected override void BackwardCuda(Tensor y, Tensor dy)
+    {
+        var g = GradOf(x, out var add);
+        Kernels.Ops.Permute.Run(
+            Stream(dy), dy.DeviceAddress, dy.Shape.Dims, ((ReadOnlySpan<int>)inverse)[..dy.Shape.Rank],
+            g.DeviceAddress, add, x.DType == DType.BF16);
     }
 
     [InlineArray(Shape.MaxRank)]

@@ -19,4 +19,10 @@ internal sealed class ReshapeOp(Tensor x) : Op("reshape", x)
     }
 
     protected override void BackwardCpu(Tensor y, Tensor dy) => PassGrad(x, dy);
+
+    protected override void ForwardCuda(Tensor y)
+    {
+    }
+
+    protected override void BackwardCuda(Tensor y, Tensor dy) => PassGrad(x, dy);
 }

@@ -1,3 +1,4 @@
+using CudaLora.Kernels.Ops;
 using CudaLora.Kernels.Simd;
 
 namespace CudaLora.Engine;
@@ -21,5 +22,14 @@ internal sealed unsafe class ScaleOp(Tensor x, float factor) : Op("scale", x)
     {
         var g = GradOf(x, out var add);
         VectorOps.Scale(dy.Pointer<float>(), factor, g.Pointer<float>(), dy.Count, add);
+    }
+
+    protected override void ForwardCuda(Tensor y) =>
+        Elementwise.Scale(Stream(y), OperandOf(x), factor, OperandOf(y), x.Count);
+
+    protected override void BackwardCuda(Tensor y, Tensor dy)
+    {
+        var g = GradOf(x, out var add);
+        Elementwise.Scale(Stream(dy), OperandOf(dy), factor, OperandOf(g), dy.Count, add);
     }
 }

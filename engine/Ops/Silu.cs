@@ -1,3 +1,4 @@
+using CudaLora.Kernels.Ops;
 using CudaLora.Kernels.Simd;
 
 namespace CudaLora.Engine;
@@ -30,5 +31,15 @@ internal sealed unsafe class SiluOp : Op
     {
         var g = GradOf(x, out var add);
         SiluKernel.Backward(x.Pointer<float>(), dy.Pointer<float>(), g.Pointer<float>(), x.Count, add);
+    }
+
+    protected override void ForwardCuda(Tensor y) =>
+        Kernels.Ops.Silu.Forward(Stream(y), x.DeviceAddress, y.DeviceAddress, x.Count, x.DType == DType.BF16);
+
+    protected override void BackwardCuda(Tensor y, Tensor dy)
+    {
+        var g = GradOf(x, out var add);
+        Kernels.Ops.Silu.Backward(
+            Stream(dy), x.DeviceAddress, dy.DeviceAddress, g.DeviceAddress, x.Count, add, x.DType == DType.BF16);
     }
 }

@@ -1,3 +1,4 @@
+using CudaLora.Kernels.Ops;
 using CudaLora.Kernels.Simd;
 
 namespace CudaLora.Engine;
@@ -35,4 +36,25 @@ internal sealed unsafe class SliceOp(Tensor x, AxisSplit split, int start, int l
             dy.Pointer<float>(), (long)length * split.Inner, g.Pointer<float>() + ((long)start * split.Inner),
             (long)split.Extent * split.Inner, split.Outer, length * split.Inner, accumulate: true);
     }
+
+    protected override void ForwardCuda(Tensor y) =>
+        Elementwise.CopyBlocks(
+            Stream(y), Part(x), (long)split.Extent * split.Inner, OperandOf(y), (long)length * split.Inner, split.Outer,
+            (long)length * split.Inner);
+
+    protected override void BackwardCuda(Tensor y, Tensor dy)
+    {
+        var g = GradOf(x, out var add);
+        if (!add)
+            g.Clear();
+        Elementwise.CopyBlocks(
+            Stream(dy), OperandOf(dy), (long)length * split.Inner, Part(g), (long)split.Extent * split.Inner,
+            split.Outer, (long)length * split.Inner, add);
+    }
+
+    // The tensor from the first sliced element on.
+    private Operand Part(Tensor tensor) =>
+        new(
+            tensor.DeviceAddress + (ulong)((long)start * split.Inner * tensor.DType.Size()),
+            tensor.DType == DType.BF16);
 }

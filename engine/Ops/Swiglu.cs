@@ -1,3 +1,4 @@
+using CudaLora.Kernels.Ops;
 using CudaLora.Kernels.Simd;
 
 namespace CudaLora.Engine;
@@ -12,6 +13,9 @@ public static partial class TensorOps
         if (gate.Shape != up.Shape)
             throw new ArgumentException(
                 $"[swiglu] gate and up must have one shape, but got gate {gate.Shape}, up {up.Shape}");
+        if (gate.DType != up.DType)
+            throw new ArgumentException(
+                $"[swiglu] gate and up must have one dtype, but got gate {gate.DType}, up {up.DType}");
         return new SwigluOp(gate, up).Run(gate.Shape);
     }
 }
@@ -42,5 +46,21 @@ internal sealed unsafe class SwigluOp : Op
         SwigluKernel.Backward(
             gate.Pointer<float>(), up.Pointer<float>(), gate.Shape.Columns, dy.Pointer<float>(), gate.Shape.Rows,
             gate.Shape.Columns, dgate, addGate, dup, addUp);
+    }
+
+    protected override void ForwardCuda(Tensor y) =>
+        Kernels.Ops.Swiglu.Forward(
+            Stream(y), gate.DeviceAddress, up.DeviceAddress, gate.Shape.Columns, y.DeviceAddress, gate.Shape.Columns,
+            gate.Shape.Rows, gate.Shape.Columns, gate.DType == DType.BF16);
+
+    protected override void BackwardCuda(Tensor y, Tensor dy)
+    {
+        var (addGate, addUp) = (false, false);
+        var dgate = NeedsGrad(gate) ? GradOf(gate, out addGate).DeviceAddress : 0;
+        var dup = NeedsGrad(up) ? GradOf(up, out addUp).DeviceAddress : 0;
+        Kernels.Ops.Swiglu.Backward(
+            Stream(dy), gate.DeviceAddress, up.DeviceAddress, gate.Shape.Columns, dy.DeviceAddress, gate.Shape.Columns,
+            dgate, addGate, dup, addUp, gate.Shape.Columns, gate.Shape.Rows, gate.Shape.Columns,
+            gate.DType == DType.BF16);
     }
 }

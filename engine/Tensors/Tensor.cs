@@ -50,8 +50,8 @@ public sealed unsafe partial class Tensor : IDisposable
     public bool RequiresGrad { get; set; }
 
     /// <summary>
-    /// Gradient of a leaf, same shape, F32 on the CPU and of this dtype on CUDA; backward adds to it. Null before the
-    /// first backward.
+    /// Gradient of a leaf, same shape, F32, on CUDA BF16 for a BF16 tensor; backward adds to it. Null before the first
+    /// backward.
     /// </summary>
     public Tensor? Grad
     {
@@ -66,8 +66,8 @@ public sealed unsafe partial class Tensor : IDisposable
         }
     }
 
-    // The CPU computes in F32 whatever it stores.
-    private DType GradType => Device.Kind == DeviceKind.Cpu ? DType.F32 : DType;
+    // The CPU computes in F32 whatever it stores; half precision has too small a range for gradients anywhere.
+    private DType GradType => DType == DType.BF16 && Device.Kind == DeviceKind.Cuda ? DType.BF16 : DType.F32;
 
     internal Op? Producer { get; set; }
 

@@ -5,11 +5,9 @@ internal sealed unsafe class BulkShape
 {
     private readonly List<(nint Global, nint Written, int First, int Length)> _rows = [];
 
-    private BulkShape(int rowBytes, int swizzle) => (RowBytes, Swizzling) = (rowBytes, swizzle);
+    public int RowBytes { get; private set; }
 
-    public int RowBytes { get; }
-
-    public int Swizzling { get; }
+    public int Swizzling { get; private set; }
 
     /// <summary>Bytes in shared memory, which is also what the mbarrier counts.</summary>
     public int Bytes => _rows.Count * RowBytes;
@@ -18,23 +16,28 @@ internal sealed unsafe class BulkShape
 
     public long Sectors { get; private set; }
 
-    public static BulkShape Line(Warp w, ulong global, int bytes, Access access, int lane)
+    public void Line(Warp w, ulong global, int bytes, Access access, int lane)
     {
-        var shape = new BulkShape(bytes, 0);
-        shape.AddRow(w, global, 0, bytes, access, lane);
-        return shape;
+        Clear(bytes, 0);
+        AddRow(w, global, 0, bytes, access, lane);
     }
 
-    public static BulkShape Box(Warp w, TensorMapFields map, ReadOnlySpan<int> start, Access access, int lane)
+    public void Box(Warp w, TensorMapFields map, ReadOnlySpan<int> start, ReadOnlySpan<int> offsets, Access access,
+        int lane)
     {
-        var shape = new BulkShape(map.RowBytes, map.Swizzle);
+        Clear(map.RowBytes, map.Swizzle);
         int rows = map.Rows;
         for (int r = 0; r < rows; r++)
         {
-            (ulong address, int first, int length) = map.Row(r, start);
-            shape.AddRow(w, address, first, length, access, lane);
+            (ulong address, int first, int length) = map.IsIm2Col ? map.Pixel(r, start, offsets) : map.Row(r, start);
+            AddRow(w, address, first, length, access, lane);
         }
-        return shape;
+    }
+
+    private void Clear(int rowBytes, int swizzle)
+    {
+        _rows.Clear();
+        (RowBytes, Swizzling, GlobalBytes, Sectors) = (rowBytes, swizzle, 0, 0);
     }
 
     /// <summary>Copies global rows to shared memory; what lies outside the tensor becomes zero.</summary>
@@ -56,15 +59,14 @@ internal sealed unsafe class BulkShape
     }
 
     /// <summary>Takes the box out of shared memory, row by row.</summary>
-    public byte[] Gather(Block block, uint from)
+    public void Gather(Block block, uint from, ref byte[] data)
     {
-        byte[] data = new byte[Bytes];
-        for (int at = 0; at < data.Length; at += 16)
+        if (data.Length < Bytes) data = new byte[Bytes];
+        for (int at = 0; at < Bytes; at += 16)
         {
             uint address = Swizzle.Apply(from + (uint)at, Swizzling);
             new ReadOnlySpan<byte>(block.Shared + (address - Block.SharedBase), 16).CopyTo(data.AsSpan(at));
         }
-        return data;
     }
 
     /// <summary>Writes a gathered box to global memory; what lies outside the tensor is dropped.</summary>
@@ -97,50 +99,73 @@ internal sealed unsafe class BulkShape
 /// <summary>
 /// A bulk copy into the shared memory of one or several blocks; its bytes complete on their mbarriers.
 /// </summary>
-internal sealed class BulkLoad(Warp warp, BulkShape shape, uint to) : AsyncOperation
+internal sealed class BulkLoad : AsyncOperation
 {
-    private readonly Instruction _instruction = warp.Current;
     private readonly List<(Block Block, MBarrier Barrier, long Phase)> _targets = [];
+    private Warp _warp = null!;
+    private Instruction _instruction = null!;
+    private uint _to;
 
-    public void Add(Warp issuer, Block block, MBarrier barrier, int lane)
+    public BulkShape Shape { get; } = new();
+
+    /// <summary>Begins a copy of <see cref="Shape"/> to an address of each target.</summary>
+    public void Start(Warp warp, uint to)
     {
-        uint offset = to - Block.SharedBase;
-        if (to < Block.SharedBase || offset + (uint)shape.Bytes > (uint)block.SharedBytes)
-            throw issuer.OutOfBounds("shared", to, shape.Bytes, lane, null, block);
-        if (issuer.Checks && barrier.Initialiser is not null)
-            throw issuer.Fault(FaultKind.MissingProxyFence,
+        (_warp, _instruction, _to) = (warp, warp.Current, to);
+        _targets.Clear();
+    }
+
+    public void Add(Block block, MBarrier barrier, int lane)
+    {
+        uint offset = _to - Block.SharedBase;
+        if (_to < Block.SharedBase || offset + (uint)Shape.Bytes > (uint)block.SharedBytes)
+            throw _warp.OutOfBounds("shared", _to, Shape.Bytes, lane, null, block);
+        if (_warp.Checks && barrier.Initialiser is not null)
+            throw _warp.Fault(FaultKind.MissingProxyFence,
                 $"the mbarrier at 0x{barrier.Address:X} was initialised by ordinary means; fence.mbarrier_init or fence.proxy.async must come between", lane);
-        block.Shadow?.AsyncWrite(issuer, lane, offset, shape.Bytes, barrier.Component, barrier.Sequence);
+        block.Shadow?.AsyncWrite(_warp, lane, offset, Shape.Bytes, barrier.Component, barrier.Sequence);
         _targets.Add((block, barrier, barrier.Phase));
     }
 
-    public bool Targets(MBarrier barrier, long phase) => _targets.Exists(t => t.Barrier == barrier && t.Phase == phase);
+    public override bool Targets(MBarrier barrier, long phase)
+    {
+        foreach ((_, MBarrier own, long at) in _targets)
+        {
+            if (own == barrier && at == phase) return true;
+        }
+        return false;
+    }
 
-    public FaultSignal TooLate(MBarrier barrier) => barrier.WrongBytes(warp, _instruction,
-        $"the phase completes while {shape.Bytes} bytes of this copy are still on their way: expect_tx was too small");
+    public override FaultSignal TooLate(MBarrier barrier) => barrier.WrongBytes(_warp, _instruction,
+        $"the phase completes while {Shape.Bytes} bytes of this copy are still on their way: expect_tx was too small");
 
-    public FaultSignal Early(string message) => warp.Fault(FaultKind.EarlyExit, message);
+    public override FaultSignal? Abandoned() => _warp.Fault(FaultKind.EarlyExit,
+        "a bulk copy into shared memory must be waited for before the block exits");
 
     protected override void Complete(Cluster cluster)
     {
         foreach ((Block block, MBarrier barrier, long phase) in _targets)
         {
-            shape.Load(block, to);
-            barrier.CompleteBytes(warp, _instruction, shape.Bytes, phase);
+            Shape.Load(block, _to);
+            barrier.CompleteBytes(_warp, _instruction, Shape.Bytes, phase);
         }
+        cluster.Loads.Return(this);
     }
 }
 
 /// <summary>
 /// A bulk copy out of shared memory, in two steps that may lie apart: reading the source, writing the result.
 /// </summary>
-internal sealed class BulkStore(Warp warp, BulkShape shape, uint from, int lane) : AsyncOperation
+internal sealed class BulkStore : AsyncOperation
 {
-    private byte[]? _data;
+    private byte[] _data = [];
+    private bool _read;
+    private Warp _warp = null!;
+    private uint _from;
 
-    public Warp Warp => warp;
+    public BulkShape Shape { get; } = new();
 
-    public int Lane => lane;
+    public int Lane { get; private set; }
 
     public int Group { get; set; }
 
@@ -149,22 +174,32 @@ internal sealed class BulkStore(Warp warp, BulkShape shape, uint from, int lane)
     /// <summary>Its thread has waited for it.</summary>
     public bool Waited { get; set; }
 
-    public void Issue()
+    /// <summary>Begins a copy of <see cref="Shape"/> from an address of the warp's block.</summary>
+    public void Start(Warp warp, uint from, int lane)
     {
+        (_warp, _from, Lane, _read, Waited) = (warp, from, lane, false, false);
         Block block = warp.Block;
         uint offset = from - Block.SharedBase;
-        if (from < Block.SharedBase || offset + (uint)shape.Bytes > (uint)block.SharedBytes)
-            throw warp.OutOfBounds("shared", from, shape.Bytes, lane, null, block);
+        if (from < Block.SharedBase || offset + (uint)Shape.Bytes > (uint)block.SharedBytes)
+            throw warp.OutOfBounds("shared", from, Shape.Bytes, lane, null, block);
         Sequence = warp.AddBulkStore(this, lane);
         if (warp.Cluster.Order is { } order)
-            block.Shadow!.AsyncRead(warp, lane, offset, shape.Bytes, order.BulkGroups(warp.Global), Sequence);
+            block.Shadow!.AsyncRead(warp, lane, offset, Shape.Bytes, order.BulkGroups(warp.Global), Sequence);
     }
 
-    public void ReadSource() => _data ??= shape.Gather(warp.Block, from);
+    public void ReadSource()
+    {
+        if (_read) return;
+        Shape.Gather(_warp.Block, _from, ref _data);
+        _read = true;
+    }
 
     protected override void Complete(Cluster cluster)
     {
         ReadSource();
-        shape.Store(_data!);
+        Shape.Store(_data);
+        if (!Waited) return;
+        cluster.LateStores--;
+        cluster.Stores.Return(this);
     }
 }

@@ -48,6 +48,24 @@ internal sealed unsafe class Cluster : IDisposable
     /// <summary>Asynchronous work that has not completed, oldest first.</summary>
     public List<AsyncOperation> Pending { get; } = [];
 
+    /// <summary>Bulk stores whose threads have waited for the reading only.</summary>
+    public int LateStores { get; set; }
+
+    public OperationPool<CopyOperation> Copies { get; } = new();
+
+    public OperationPool<CopyArrival> Arrivals { get; } = new();
+
+    public OperationPool<BulkLoad> Loads { get; } = new();
+
+    public OperationPool<BulkStore> Stores { get; } = new();
+
+    public OperationPool<RemoteOperation> Remotes { get; } = new();
+
+    public OperationPool<WgmmaOperation> Products { get; } = new();
+
+    /// <summary>Scratch for the tensor map that a bulk copy names.</summary>
+    public TensorMapFields MapFields { get; } = new();
+
     /// <summary>Grows whenever something happens that a waiting warp may wait for.</summary>
     public long Progress { get; set; }
 
@@ -62,6 +80,7 @@ internal sealed unsafe class Cluster : IDisposable
         _random = (Launch.Options.Seed * 0x9E3779B97F4A7C15) ^ (
             (ulong)linear * 0xD1B54A32D192ED03) ^ 0x2545F4914F6CDD1D;
         Pending.Clear();
+        LateStores = 0;
         Member = Races is null ? null : new GridMember(linear);
         Order?.StartBlocks();
         if (Order is not null) Order.Clear(_fenced);

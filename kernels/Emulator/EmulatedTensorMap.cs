@@ -4,7 +4,8 @@ namespace CudaLora.Kernels.Emulator;
 
 /// <summary>
 /// The emulator's own tensor maps: plain fields in the 128 bytes. Words: 0 mark, 1 address, 2 rank | type | swizzle
-/// (a byte each), 3..7 extents, 8..11 byte strides of dimensions 1..4, 12..14 box extents (two to a word).
+/// (a byte each) | im2col, 3..7 extents, 8..11 byte strides of dimensions 1..4, 12..14 box extents (two to a word); for
+/// im2col 12 channels and pixels, 13 and 14 the corners of the box of pixels (16 bits each).
 /// </summary>
 public static class EmulatedTensorMap
 {
@@ -51,22 +52,69 @@ public static class EmulatedTensorMap
         return CudaResult.Success;
     }
 
-    internal static unsafe bool TryDecode(byte* bytes, out TensorMapFields fields)
+    /// <summary>
+    /// Encodes an im2col map as cuTensorMapEncodeIm2col does: dimensions C, W, (H, (D,)) N, innermost first. A copy
+    /// takes <paramref name="pixels"/> pixels, each of <paramref name="channels"/> channels, from the box of pixels
+    /// between the corners, W fastest and N slowest.
+    /// </summary>
+    /// <param name="map">The encoded map.</param>
+    /// <param name="spec">Type, address (16-byte aligned) and swizzle.</param>
+    /// <param name="dims">Extents in elements, 3 to 5 of them.</param>
+    /// <param name="strides">Bytes from one index to the next of dimensions 1 and up, multiples of 16.</param>
+    /// <param name="lower">First pixel of the box in W, (H, (D)): an offset from 0, -128 to 127 or less.</param>
+    /// <param name="upper">Last pixel of the box, as an offset from the last of the tensor.</param>
+    /// <param name="channels">Channels per pixel, at most 256.</param>
+    /// <param name="pixels">Pixels per copy, at most 1024.</param>
+    /// <param name="elementStrides">Must be 1 in every dimension.</param>
+    /// <returns>Success, or InvalidValue as the driver would say.</returns>
+    public static CudaResult EncodeIm2Col(out TensorMap map, in TensorMapSpec spec, ReadOnlySpan<ulong> dims,
+        ReadOnlySpan<ulong> strides, ReadOnlySpan<int> lower, ReadOnlySpan<int> upper, uint channels, uint pixels,
+        ReadOnlySpan<uint> elementStrides)
+    {
+        map = default;
+        int rank = dims.Length;
+        if (rank is < 3 or > 5 || lower.Length != rank - 2 || upper.Length != rank - 2 || channels is 0 or > 256
+            || pixels is 0 or > 1024)
+            return CudaResult.InvalidValue;
+        Span<uint> box = stackalloc uint[rank];
+        box.Fill(1);
+        box[0] = channels;
+        CudaResult result = Encode(out map, spec, dims, strides, box, elementStrides);
+        if (result != CudaResult.Success) return result;
+        // Corners have 16 bits for one spatial dimension, 8 for two, 5 for three.
+        int limit = 1 << (rank switch { 3 => 15, 4 => 7, _ => 4 });
+        map[2] |= 1ul << 24;
+        map[12] = channels | ((ulong)pixels << 32);
+        (map[13], map[14]) = (0, 0);
+        for (int d = 0; d < rank - 2; d++)
+        {
+            if (lower[d] < -limit || lower[d] >= limit || upper[d] < -limit || upper[d] >= limit
+                || (long)dims[d + 1] + upper[d] <= lower[d])
+                return CudaResult.InvalidValue;
+            map[13] |= (ulong)(ushort)lower[d] << (16 * d);
+            map[14] |= (ulong)(ushort)upper[d] << (16 * d);
+        }
+        return CudaResult.Success;
+    }
+
+    internal static unsafe bool TryDecode(byte* bytes, TensorMapFields fields)
     {
         ulong* w = (ulong*)bytes;
-        fields = default!;
         if (w[0] != Mark) return false;
         int rank = (int)(w[2] & 255);
-        long[] dims = new long[rank], strides = new long[rank];
-        int[] box = new int[rank];
         var type = (TensorMapType)(w[2] >> 8 & 255);
+        int size = ElementSize(type);
+        fields.Start(w[1], rank, size, (int)(w[2] >> 16 & 255), (w[2] >> 24 & 1) != 0);
         for (int d = 0; d < rank; d++)
         {
-            dims[d] = (long)w[3 + d];
-            strides[d] = d == 0 ? ElementSize(type) : (long)w[7 + d];
-            box[d] = (int)(w[12 + (d / 2)] >> (32 * (d & 1)));
+            fields.Extents[d] = (long)w[3 + d];
+            fields.Strides[d] = d == 0 ? size : (long)w[7 + d];
+            fields.Box[d] = (int)(w[12 + (d / 2)] >> (32 * (d & 1)));
         }
-        fields = new TensorMapFields(w[1], ElementSize(type), (int)(w[2] >> 16 & 255), dims, strides, box);
+        if (!fields.IsIm2Col) return true;
+        (fields.Box[0], fields.Pixels) = ((int)(uint)w[12], (int)(w[12] >> 32));
+        for (int d = 0; d < rank - 2; d++)
+            (fields.Lower[d], fields.Upper[d]) = ((short)(w[13] >> (16 * d)), (short)(w[14] >> (16 * d)));
         return true;
     }
 
@@ -77,53 +125,4 @@ public static class EmulatedTensorMap
         TensorMapType.Int32 or TensorMapType.Float32 => 4,
         _ => 0,
     };
-}
-
-/// <summary>A decoded tensor map. Strides in bytes; swizzle 0 none, 1, 2, 3 for 32, 64, 128 bytes.</summary>
-internal sealed record TensorMapFields(ulong Address, int ElementSize, int Swizzle, long[] Extents, long[] Strides,
-    int[] Box)
-{
-    public int Rank => Extents.Length;
-
-    public int RowBytes => Box[0] * ElementSize;
-
-    public int Rows
-    {
-        get
-        {
-            int rows = 1;
-            for (int d = 1; d < Rank; d++) rows *= Box[d];
-            return rows;
-        }
-    }
-
-    public int Bytes => Rows * RowBytes;
-
-    /// <summary>
-    /// The part of box row <paramref name="row"/> that lies inside the tensor: where it starts in global memory, its
-    /// first byte within the row and its length (0 when the row is outside).
-    /// </summary>
-    public (ulong Address, int First, int Length) Row(int row, ReadOnlySpan<int> start)
-    {
-        ulong address = Address;
-        for (int d = 1; d < Rank; d++)
-        {
-            long index = start[d] + (row % Box[d]);
-            row /= Box[d];
-            if (index < 0 || index >= Extents[d]) return (0, 0, 0);
-            address += (ulong)(index * Strides[d]);
-        }
-        long low = Math.Max(start[0], 0), high = Math.Min(start[0] + (long)Box[0], Extents[0]);
-        if (high <= low) return (0, 0, 0);
-        return (address + (ulong)(low * ElementSize), (int)(low - start[0]) * ElementSize,
-            (int)(high - low) * ElementSize);
-    }
-}
-
-/// <summary>The permutation of 16-byte units that TMA and wgmma apply to shared addresses.</summary>
-internal static class Swizzle
-{
-    /// <summary>Mode 0 none; 1, 2, 3: bits 4.. are xored with bits 7.. over a span of 32, 64, 128 bytes.</summary>
-    public static uint Apply(uint address, int mode) => mode == 0 ? address
-        : address ^ (((address >> 7) & ((1u << mode) - 1)) << 4);
 }

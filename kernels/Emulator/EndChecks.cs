@@ -18,8 +18,7 @@ internal static class EndChecks
         {
             foreach (AsyncOperation operation in cluster.Pending)
             {
-                if (operation is BulkLoad load)
-                    throw load.Early("a bulk copy into shared memory must be waited for before the block exits");
+                if (operation.Abandoned() is { } fault) throw fault;
             }
         }
         while (cluster.Pending.Count > 0) cluster.Pending[0].Finish(cluster);

@@ -20,6 +20,7 @@ internal sealed unsafe class HappensBefore : IDisposable
     private readonly List<nint> _perBlock = [];
     private int _perBlockUsed;
     private int _mbarriers;
+    private uint _reserved;
 
     public HappensBefore(int warps)
     {
@@ -43,6 +44,9 @@ internal sealed unsafe class HappensBefore : IDisposable
     public int WgmmaGroups(int warp) => (2 * _warps) + warp;
 
     public int BulkGroups(int warp) => (3 * _warps) + warp;
+
+    /// <summary>A clock value that is in use although no vector holds it.</summary>
+    public void Reserve(uint clock) => _reserved = Math.Max(_reserved, clock);
 
     public int NextMBarrier() => _mbarriers < MaxMBarriers ? (4 * _warps) + _mbarriers++ : -1;
 
@@ -75,7 +79,7 @@ internal sealed unsafe class HappensBefore : IDisposable
     /// <summary>Forgets the previous blocks: whatever they did is before everything to come.</summary>
     public void StartBlocks()
     {
-        uint highest = Base;
+        uint highest = Math.Max(Base, _reserved);
         foreach (uint clock in new ReadOnlySpan<uint>(_vectors, _warps * 2 * Width)) highest = Math.Max(highest, clock);
         Base = highest + 1024;
         _mbarriers = _perBlockUsed = 0;

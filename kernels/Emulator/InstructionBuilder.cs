@@ -124,6 +124,12 @@ internal sealed unsafe class InstructionBuilder
             throw Unsupported($"needs .target sm_{sm}{(architecture ? "a" : "")} or higher");
     }
 
+    public void NeedVersion(int version)
+    {
+        if (Decoder.Module.Source.Version < version)
+            throw Unsupported($"needs .version {version / 10}.{version % 10} or higher");
+    }
+
     /// <summary>Row of a destination register; -1 for the sink <c>_</c>.</summary>
     public int Destination(int index, PtxType type, bool allowWider = false) =>
         Destination(Operand(index), type, allowWider);

@@ -4,8 +4,8 @@ using CudaLora.Kernels.Ptx;
 namespace CudaLora.Kernels.Emulator;
 
 /// <summary>
-/// cp.async: copies of 4, 8 or 16 bytes a lane from global to shared memory, in groups. A warp's lanes commit and wait
-/// together; a lane that is guarded off has no copies of its own to wait for.
+/// cp.async: copies of 4, 8 or 16 bytes a lane from global to shared memory, in groups that each lane commits and
+/// waits for on its own.
 /// </summary>
 internal static unsafe partial class Instructions
 {
@@ -64,14 +64,7 @@ internal static unsafe partial class Instructions
             w.Addresses[lane] = from;
         }
         w.CountGlobalRead(w.Exec, i.Size);
-        var copy = new CopyOperation();
-        w.ResolveAsyncWrite(i, i.Size);
-        for (uint m = w.Exec; m != 0; m &= m - 1)
-        {
-            int lane = BitOperations.TrailingZeroCount(m);
-            copy.Add(w.Pointers[lane], i.Size, sources[lane], sizes[lane]);
-        }
-        w.AddCopy(copy);
+        w.StartCopy(i, sources, sizes);
     }
 
     private static void DecodeCommit(InstructionBuilder b)
@@ -108,33 +101,17 @@ internal static unsafe partial class Instructions
 
     private static void CopyArrive(Warp w, Instruction i)
     {
-        w.CommitCopies();
-        w.WaitCopies(0);
+        CopyArrival arrival = w.Cluster.Arrivals.Rent();
+        arrival.Start(w);
         for (uint m = w.Exec; m != 0; m &= m - 1)
         {
             int lane = BitOperations.TrailingZeroCount(m);
             MBarrier barrier = BarrierAt(w, i.A, i.Offset, i.WideAddress, i.Space, lane);
-            if (i.Mode == 1) barrier.Arrive(w, 1);
+            if (i.Mode == 0) barrier.ExpectArrival();
+            arrival.Add(lane, barrier);
+            w.TieCopies(lane, barrier);
         }
-    }
-}
-
-/// <summary>The copies of one cp.async instruction.</summary>
-internal sealed unsafe class CopyOperation : AsyncOperation
-{
-    private readonly List<(nint To, int Bytes, nint From, int Valid)> _parts = new(32);
-
-    public uint Group { get; set; }
-
-    public void Add(byte* to, int bytes, byte* from, int valid) => _parts.Add(((nint)to, bytes, (nint)from, valid));
-
-    protected override void Complete(Cluster cluster)
-    {
-        foreach ((nint to, int bytes, nint from, int valid) in _parts)
-        {
-            var target = new Span<byte>((byte*)to, bytes);
-            new ReadOnlySpan<byte>((byte*)from, valid).CopyTo(target);
-            target[valid..].Clear();
-        }
+        w.AddCopiesTo(arrival);
+        w.Cluster.Enqueue(arrival);
     }
 }

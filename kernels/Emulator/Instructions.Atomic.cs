@@ -30,16 +30,24 @@ internal static unsafe partial class Instructions
             throw b.Unsupported("atomics work on global and shared memory");
         int op = b.TakeOneOf("add", "min", "max", "and", "or", "xor", "exch", "cas", "inc", "dec");
         if (op < 0) throw b.Unsupported("unsupported operation");
-        b.Take("noftz");
+        bool noftz = b.Take("noftz");
         bool policy = b.Take("L2::cache_hint");
         int vector = TakeVectorLength(b);
         PtxType type = b.TakeType();
-        if (type.Size() is not (4 or 8)) throw b.Unsupported("unsupported type");
-        if (vector > 1 && (returns || op != 0 || type != PtxType.F32))
-            throw b.Unsupported("vectors are for red.add.f32 only");
+        bool half = type is PtxType.F16 or PtxType.BF16 or PtxType.F16x2 or PtxType.BF16x2;
+        if (half ? op != 0 : type.Size() is not (4 or 8) && !(op == 7 && type == PtxType.B16))
+            throw b.Unsupported("unsupported type for this operation");
+        if (half != noftz) throw b.Unsupported($"'.noftz' goes with .f16 and .bf16 and nothing else");
+        if (vector > 1)
+        {
+            if (i.Space is not Space.Global || op != 0 || (!half && type != PtxType.F32) || type.Size() * vector > 16)
+                throw b.Unsupported("vectors are for add on global memory, of .f32, .f16 and .bf16, up to 16 bytes");
+            b.NeedTarget(90);
+            b.NeedVersion(81);
+        }
         int at = returns ? 1 : 0;
         b.NeedOperands(at + (op == 7 ? 3 : 2) + (policy ? 1 : 0));
-        if (returns) i.D = b.Destination(0, type);
+        if (returns) i.Rows2 = b.Vector(0, vector, type, destination: true);
         b.Address(at, i.Space);
         i.Rows = b.Vector(at + 1, vector, type, destination: false);
         i.B = i.Rows[0];
@@ -66,6 +74,8 @@ internal static unsafe partial class Instructions
                     | (Floats.ToF16((double)Floats.F16(x >> 16) + Floats.F16(y >> 16)) << 16),
                 PtxType.BF16x2 => (x, y, _) => Floats.ToBF16((double)Floats.BF16(x & 0xFFFF) + Floats.BF16(y & 0xFFFF))
                     | (Floats.ToBF16((double)Floats.BF16(x >> 16) + Floats.BF16(y >> 16)) << 16),
+                PtxType.F16 => (x, y, _) => Floats.ToF16((double)Floats.F16(x) + Floats.F16(y)),
+                PtxType.BF16 => (x, y, _) => Floats.ToBF16((double)Floats.BF16(x) + Floats.BF16(y)),
                 _ => (x, y, _) => x + y,
             },
             1 when !type.IsFloat() => signed ? (x, y, _) => Extend(x, type) < Extend(y, type) ? x : y : (x, y, _) =>
@@ -97,9 +107,13 @@ internal static unsafe partial class Instructions
             {
                 ulong b = Lane(w.Regs + i.Rows[v], i.Size, lane), c = Lane(w.Regs + i.C, i.Size, lane);
                 byte* at = w.Pointers[lane] + (v * i.Size);
-                ulong old = i.Size == 8 ? Exchange64((ulong*)at, i.Lane!, b, c)
-                    : Exchange32((uint*)at, i.Lane!, (uint)b, (uint)c);
-                if (i.D >= 0) WriteLane(w, i.D, i.Size, lane, old);
+                ulong old = i.Size switch
+                {
+                    8 => Exchange64((ulong*)at, i.Lane!, b, c),
+                    4 => Exchange32((uint*)at, i.Lane!, (uint)b, (uint)c),
+                    _ => Exchange16((ushort*)at, i.Lane!, (ushort)b, (ushort)c),
+                };
+                if (i.Rows2.Length > 0 && i.Rows2[v] >= 0) WriteLane(w, i.Rows2[v], i.Size, lane, old);
             }
         }
     }
@@ -110,6 +124,20 @@ internal static unsafe partial class Instructions
         {
             uint old = Volatile.Read(ref *at);
             if (Interlocked.CompareExchange(ref *at, (uint)body(old, b, c), old) == old) return old;
+        }
+    }
+
+    /// <summary>By exchanging the aligned word that the two bytes are in.</summary>
+    private static ulong Exchange16(ushort* at, LaneFunction body, ushort b, ushort c)
+    {
+        uint* word = (uint*)((nuint)at & ~(nuint)3);
+        int shift = ((nuint)at & 2) != 0 ? 16 : 0;
+        while (true)
+        {
+            uint old = Volatile.Read(ref *word);
+            ulong half = (old >> shift) & 0xFFFF;
+            uint changed = (old & ~(0xFFFFu << shift)) | ((uint)(body(half, b, c) & 0xFFFF) << shift);
+            if (Interlocked.CompareExchange(ref *word, changed, old) == old) return half;
         }
     }
 

@@ -28,7 +28,10 @@ internal static unsafe partial class Instructions
         {
             rank = b.TakeOneOf("1d", "2d", "3d", "4d", "5d") + 1;
             if (rank == 0) throw b.Unsupported("expected .1d to .5d");
-            b.Take("tile");
+            int mode = b.TakeOneOf("tile", "im2col", "im2col_no_offs");
+            if (mode == 1 && rank < 3) throw b.Unsupported(".im2col needs .3d to .5d");
+            if (mode == 2) throw b.Unsupported("im2col stores are not supported");
+            i.Mode2 = mode == 1 ? 1 : 0;
         }
         if (prefetch)
         {
@@ -69,8 +72,9 @@ internal static unsafe partial class Instructions
         b.Need("global");
         b.Need("mbarrier::complete_tx::bytes");
         bool multicast = b.Take("multicast::cluster");
-        int barrierAt = rank > 0 ? 2 : 3;
-        b.NeedOperands(barrierAt + 1 + (multicast ? 1 : 0) + (policy ? 1 : 0));
+        int barrierAt = rank > 0 ? 2 : 3, offsets = i.Mode2;
+        b.NeedOperands(barrierAt + 1 + offsets + (multicast ? 1 : 0) + (policy ? 1 : 0));
+        if (offsets == 1) i.Rows3 = b.Vector(barrierAt + 1, rank - 2, PtxType.U16, destination: false);
         (i.A, i.Offset, i.WideAddress) = b.AddressRow(0, Space.SharedCluster);
         (i.B, long offset, _) = b.AddressRow(1, Space.Global);
         i.Immediate = (ulong)offset;
@@ -78,7 +82,7 @@ internal static unsafe partial class Instructions
         else i.C = b.Source(2, PtxType.U32);
         (i.E, long barrierOffset, bool barrierWide) = b.AddressRow(barrierAt, Space.SharedCluster);
         i.Extra = new BulkBarrier(barrierOffset, barrierWide, multicast);
-        i.Rows2 = multicast ? [b.Source(barrierAt + 1, PtxType.U16)] : [];
+        i.Rows2 = multicast ? [b.Source(barrierAt + 1 + offsets, PtxType.U16)] : [];
         if (policy) b.Source(b.OperandCount - 1, PtxType.B64);
         b.TouchesShared(16);
         i.Run = &LoadBulk;
@@ -105,8 +109,8 @@ internal static unsafe partial class Instructions
         for (uint m = w.Exec; m != 0; m &= m - 1) w.WaitBulk(BitOperations.TrailingZeroCount(m), i.Mode, i.Negate);
     }
 
-    /// <summary>What a lane copies: the tensor map's box at its coordinates, or a line of bytes.</summary>
-    private static BulkShape ShapeOf(Warp w, Instruction i, int lane, Access access)
+    /// <summary>Sets what a lane copies: the tensor map's box at its coordinates, or a line of bytes.</summary>
+    private static void SetShape(BulkShape shape, Warp w, Instruction i, int lane, Access access)
     {
         ulong global = i.Immediate + (i.B < 0 ? 0 : ((ulong*)(w.Regs + i.B))[lane]);
         if (i.Count == 0)
@@ -114,19 +118,28 @@ internal static unsafe partial class Instructions
             uint bytes = ((uint*)(w.Regs + i.C))[lane];
             if (bytes == 0 || bytes % 16 != 0)
                 throw w.Fault(FaultKind.InvalidOperand, $"a bulk copy moves a multiple of 16 bytes, but got {bytes}",
-                lane);
+                    lane);
             if (global % 16 != 0) throw w.Misaligned("global", global, 16, lane);
-            return BulkShape.Line(w, global, (int)bytes, access, lane);
+            shape.Line(w, global, (int)bytes, access, lane);
+            return;
         }
         if (global % 64 != 0) throw w.Misaligned("tensor map", global, 64, lane);
-        if (!EmulatedTensorMap.TryDecode(w.GlobalPointer(global, 128, Access.Read, lane), out TensorMapFields map))
+        TensorMapFields map = w.Cluster.MapFields;
+        if (!EmulatedTensorMap.TryDecode(w.GlobalPointer(global, 128, Access.Read, lane), map))
             throw w.Fault(FaultKind.InvalidOperand, $"there is no tensor map at 0x{global:X}", lane);
         if (map.Rank != i.Count)
             throw w.Fault(FaultKind.InvalidOperand, $"the tensor map has {map.Rank} dimensions, but got {i.Count}",
-            lane);
-        Span<int> start = stackalloc int[i.Count];
-        for (int d = 0; d < start.Length; d++) start[d] = ((int*)(w.Regs + i.Rows[d]))[lane];
-        return BulkShape.Box(w, map, start, access, lane);
+                lane);
+        if (map.IsIm2Col != (i.Mode2 == 1))
+            throw w.Fault(FaultKind.InvalidOperand,
+                $"the tensor map is for {(map.IsIm2Col ? "im2col" : "tile")} copies", lane);
+        Span<int> start = stackalloc int[5], offsets = stackalloc int[3];
+        for (int d = 0; d < i.Count; d++) start[d] = ((int*)(w.Regs + i.Rows[d]))[lane];
+        for (int d = 0; d < i.Rows3.Length; d++) offsets[d] = ((int*)(w.Regs + i.Rows3[d]))[lane] & 0xFFFF;
+        if (map.IsIm2Col && map.OutsideBox(start) is >= 0 and int outside)
+            throw w.Fault(FaultKind.InvalidOperand,
+                $"the first pixel must lie in the map's box, but coordinate {outside} is {start[outside]}", lane);
+        shape.Box(w, map, start, offsets, access, lane);
     }
 
     private static void LoadBulk(Warp w, Instruction i)
@@ -135,7 +148,9 @@ internal static unsafe partial class Instructions
         for (uint m = w.Exec; m != 0; m &= m - 1)
         {
             int lane = BitOperations.TrailingZeroCount(m);
-            BulkShape shape = ShapeOf(w, i, lane, Access.Read);
+            BulkLoad load = w.Cluster.Loads.Rent();
+            BulkShape shape = load.Shape;
+            SetShape(shape, w, i, lane, Access.Read);
             w.CurrentCounters.GlobalReadBytes += shape.GlobalBytes;
             w.CurrentCounters.GlobalSectors += shape.Sectors;
             ulong to = (ulong)i.Offset + (i.A < 0 ? 0 : Lane(w.Regs + i.A, i.WideAddress ? 8 : 4, lane));
@@ -148,7 +163,7 @@ internal static unsafe partial class Instructions
             if (mask == 0 || mask >> w.Cluster.Blocks.Length != 0)
                 throw w.Fault(FaultKind.InvalidOperand,
                     $"the multicast mask must name blocks of the cluster, but got 0x{mask:X}", lane);
-            var load = new BulkLoad(w, shape, (uint)to);
+            load.Start(w, (uint)to);
             for (uint t = mask; t != 0; t &= t - 1)
             {
                 Block block = w.Cluster.Blocks[BitOperations.TrailingZeroCount(t)];
@@ -156,7 +171,7 @@ internal static unsafe partial class Instructions
                 if (place.Multicast && !block.MBarriers.TryGetValue(own.Address, out barrier))
                     throw w.Fault(FaultKind.MbarrierMisuse, $"block {block.Rank} has no mbarrier at 0x{own.Address:X}",
                         lane);
-                load.Add(w, block, barrier!, lane);
+                load.Add(block, barrier!, lane);
             }
             w.Cluster.Enqueue(load);
         }
@@ -167,14 +182,15 @@ internal static unsafe partial class Instructions
         for (uint m = w.Exec; m != 0; m &= m - 1)
         {
             int lane = BitOperations.TrailingZeroCount(m);
-            BulkShape shape = ShapeOf(w, i, lane, Access.Write);
+            BulkStore store = w.Cluster.Stores.Rent();
+            BulkShape shape = store.Shape;
+            SetShape(shape, w, i, lane, Access.Write);
             w.CurrentCounters.GlobalWriteBytes += shape.GlobalBytes;
             w.CurrentCounters.GlobalSectors += shape.Sectors;
             ulong from = (ulong)i.Offset + (i.A < 0 ? 0 : Lane(w.Regs + i.A, i.WideAddress ? 8 : 4, lane));
             uint alignment = i.Count > 0 ? 128u : 16;
             if (from % alignment != 0) throw w.Misaligned("shared", from, (int)alignment, lane);
-            var store = new BulkStore(w, shape, (uint)from, lane);
-            store.Issue();
+            store.Start(w, (uint)from, lane);
             w.Cluster.Enqueue(store);
         }
     }

@@ -76,9 +76,4 @@ internal static unsafe partial class Instructions
         w.RequireConverged();
         w.Cluster.Barrier.Wait(w);
     }
-
-    private static void DecodeRemoteStore(InstructionBuilder b) => throw b.Unsupported("st.async is not supported");
-
-    private static void DecodeRemoteReduction(InstructionBuilder b) =>
-        throw b.Unsupported("red.async is not supported");
 }

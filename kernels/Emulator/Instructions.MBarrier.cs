@@ -13,10 +13,13 @@ internal static unsafe partial class Instructions
         b.NeedTarget(80);
         if (b.Take("init")) DecodeBarrierInit(b);
         else if (b.Take("inval")) DecodeBarrierInvalidate(b);
-        else if (b.Take("arrive")) DecodeBarrierArrive(b);
+        else if (b.Take("arrive")) DecodeBarrierArrive(b, drop: false);
+        else if (b.Take("arrive_drop")) DecodeBarrierArrive(b, drop: true);
+        else if (b.Take("pending_count")) DecodePendingCount(b);
+        else if (b.Take("complete_tx")) DecodeBarrierExpect(b, complete: true);
         else if (b.Take("test_wait")) DecodeBarrierWait(b, tryWait: false);
         else if (b.Take("try_wait")) DecodeBarrierWait(b, tryWait: true);
-        else if (b.Take("expect_tx")) DecodeBarrierExpect(b);
+        else if (b.Take("expect_tx")) DecodeBarrierExpect(b, complete: false);
         else throw b.Unsupported("unsupported mbarrier operation");
     };
 
@@ -101,14 +104,17 @@ internal static unsafe partial class Instructions
         }
     }
 
-    private static void DecodeBarrierArrive(InstructionBuilder b)
+    /// <summary>Mode: 1 expect_tx, 2 noComplete. Mode2: 1 arrive_drop.</summary>
+    private static void DecodeBarrierArrive(InstructionBuilder b, bool drop)
     {
         Instruction i = b.Result;
-        i.Mode = b.Take("expect_tx") ? 1 : 0;
+        i.Mode = b.TakeOneOf("expect_tx", "noComplete") + 1;
+        i.Mode2 = drop ? 1 : 0;
+        if (i.Mode == 1) b.NeedTarget(90);
         TakeBarrierScope(b);
         bool state = b.Operand(0).Kind != OperandKind.Address;
         int at = state ? 1 : 0;
-        b.NeedOperands(at + 1 + i.Mode, at + 2);
+        b.NeedOperands(at + 1 + (i.Mode > 0 ? 1 : 0), at + 2);
         if (state) i.D = b.Destination(0, PtxType.B64);
         b.Address(at, i.Space);
         i.B = b.OperandCount > at + 1 ? b.Source(at + 1, PtxType.U32) : -1;
@@ -121,15 +127,34 @@ internal static unsafe partial class Instructions
         {
             int lane = BitOperations.TrailingZeroCount(m);
             MBarrier barrier = BarrierAt(w, i.A, i.Offset, i.WideAddress, i.Space, lane);
-            if (i.D >= 0) ((ulong*)(w.Regs + i.D))[lane] = (ulong)barrier.Phase;
+            if (i.D >= 0) ((ulong*)(w.Regs + i.D))[lane] = barrier.State;
             uint value = i.B < 0 ? 1 : ((uint*)(w.Regs + i.B))[lane];
             if (i.Mode == 1) barrier.ExpectBytes(w, value);
-            barrier.Arrive(w, i.Mode == 1 ? 1 : (int)value, release: !i.Negate);
+            int count = i.Mode == 1 ? 1 : (int)value;
+            if (i.Mode == 2 && count >= barrier.PendingArrivals)
+                throw w.Fault(FaultKind.MbarrierMisuse,
+                    $"noComplete may not complete the phase, but got {count} with {barrier.PendingArrivals} arrivals left",
+                    lane);
+            if (i.Mode2 == 1) barrier.ArriveAndDrop(w, count, release: !i.Negate);
+            else barrier.Arrive(w, count, release: !i.Negate);
         }
     }
 
-    private static void DecodeBarrierExpect(InstructionBuilder b)
+    private static void DecodePendingCount(InstructionBuilder b)
     {
+        b.Need("b64");
+        b.NeedOperands(2);
+        Instruction i = b.Result;
+        i.D = b.Destination(0, PtxType.U32);
+        i.A = i.B = i.C = b.Source(1, PtxType.B64);
+        (i.WidthA, i.WidthB, i.WidthC) = (8, 8, 8);
+        UseLanes(b, (state, _, _) => state >> MBarrier.StatePhaseBits);
+    }
+
+    private static void DecodeBarrierExpect(InstructionBuilder b, bool complete)
+    {
+        b.NeedTarget(90);
+        b.Result.Mode = complete ? 1 : 0;
         TakeBarrierScope(b);
         b.NeedOperands(2);
         b.Address(0, b.Result.Space);
@@ -142,7 +167,10 @@ internal static unsafe partial class Instructions
         for (uint m = w.Exec; m != 0; m &= m - 1)
         {
             int lane = BitOperations.TrailingZeroCount(m);
-            BarrierAt(w, i.A, i.Offset, i.WideAddress, i.Space, lane).ExpectBytes(w, ((uint*)(w.Regs + i.B))[lane]);
+            MBarrier barrier = BarrierAt(w, i.A, i.Offset, i.WideAddress, i.Space, lane);
+            uint bytes = ((uint*)(w.Regs + i.B))[lane];
+            if (i.Mode == 0) barrier.ExpectBytes(w, bytes);
+            else barrier.CompleteBytes(w, i, bytes, barrier.Phase);
         }
     }
 
@@ -177,7 +205,7 @@ internal static unsafe partial class Instructions
                 throw w.Fault(FaultKind.InvalidOperand, $"the parity must be 0 or 1, but got {value}", lane);
             uint parity = i.Mode == 1 ? (uint)value : (uint)(value & 1);
             if (!givesUp
-                && (i.Mode == 1 ? barrier.Test(w, parity) : barrier.Phase > (long)value
+                && (i.Mode == 1 ? barrier.Test(w, parity) : barrier.IsPast(value)
                 && barrier.Test(w, (uint)(barrier.Phase - 1) & 1)))
                 done |= 1u << lane;
             else missing = barrier;

@@ -98,7 +98,9 @@ internal static unsafe partial class Instructions
         operands.Check(w, i);
         w.CurrentCounters.TensorFlops += 2L * 16 * form.N * form.K;
         WgmmaState state = w.Wgmma!;
-        var operation = new WgmmaOperation(w, i, operands) { Group = state.OpenGroup, After = state.Last };
+        WgmmaOperation operation = w.Cluster.Products.Rent();
+        operation.Start(w, i, operands, state.OpenGroup);
+        operation.After = state.Last;
         state.Add(operation);
         w.Cluster.Enqueue(operation);
     }

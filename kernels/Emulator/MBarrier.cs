@@ -32,7 +32,8 @@ internal sealed unsafe class MBarrier
 
     public uint Address { get; }
 
-    public int Count { get; }
+    /// <summary>Arrivals that the coming phases take; arrive_drop lowers it.</summary>
+    public int Count { get; private set; }
 
     public int PendingArrivals { get; private set; }
 
@@ -40,6 +41,15 @@ internal sealed unsafe class MBarrier
 
     /// <summary>Phases completed.</summary>
     public long Phase { get; private set; }
+
+    /// <summary>Bits of <see cref="State"/> that hold the phase; above them are the arrivals still missing.</summary>
+    public const int StatePhaseBits = 40;
+
+    /// <summary>The opaque state that an arrival returns: the phase, and what was missing before.</summary>
+    public ulong State => (ulong)Phase | ((ulong)PendingArrivals << StatePhaseBits);
+
+    /// <summary>True when the phase of a state has completed.</summary>
+    public bool IsPast(ulong state) => Phase > (long)(state & ((1ul << StatePhaseBits) - 1));
 
     public int Component { get; }
 
@@ -69,6 +79,19 @@ internal sealed unsafe class MBarrier
         _cluster.Progress++;
         CompleteIfReady();
     }
+
+    /// <summary>Arrives, and takes as many arrivals off every later phase.</summary>
+    public void ArriveAndDrop(Warp warp, int count, bool release)
+    {
+        if (count > Count)
+            throw warp.Fault(FaultKind.MbarrierMisuse,
+                $"the mbarrier at 0x{Address:X} takes {Count} arrivals a phase, but {count} are dropped");
+        Count -= count;
+        Arrive(warp, count, release);
+    }
+
+    /// <summary>The phase takes one arrival more, which an asynchronous operation will make.</summary>
+    public void ExpectArrival() => PendingArrivals++;
 
     public void ExpectBytes(Warp warp, long bytes)
     {
@@ -108,7 +131,7 @@ internal sealed unsafe class MBarrier
         {
             foreach (AsyncOperation operation in _cluster.Pending)
             {
-                if (operation is BulkLoad load && load.Targets(this, Phase)) throw load.TooLate(this);
+                if (operation.Targets(this, Phase)) throw operation.TooLate(this);
             }
         }
         PendingArrivals = Count;

@@ -64,15 +64,43 @@ internal sealed unsafe class SharedShadow : IDisposable
     /// <summary>
     /// A copy that will write here later: ordered like a write now, and seen only by who waits for it.
     /// </summary>
-    public void AsyncWrite(Warp warp, int lane, uint offset, int bytes, int component, uint sequence)
+    public void AsyncWrite(Warp warp, int lane, uint offset, int bytes, int component, uint sequence,
+        bool atomic = false)
     {
         uint* seen = _order.Of(warp.Global);
-        ulong entry = Entry(sequence, component, lane, warp);
+        ulong entry = Entry(sequence, component, lane, warp) | (atomic ? Flag : 0);
         uint last = (offset + (uint)bytes - 1) >> _shift;
         for (uint g = offset >> _shift; g <= last; g++)
         {
-            CheckBeforeWrite(warp, lane, seen, g, skipWrite: false);
+            if (atomic && (_writes[g] >> 32) < _order.Base) throw Unwritten(warp, lane, g);
+            CheckBeforeWrite(warp, lane, seen, g, skipWrite: atomic && (_writes[g] & Flag) != 0);
             _writes[g] = entry;
+        }
+    }
+
+    /// <summary>A lane has waited for its copy: from now on it counts as the lane's own write.</summary>
+    public void Landed(Warp warp, int lane, uint offset, int bytes, int component, uint sequence)
+    {
+        ulong now = Entry(_order.Clock(warp.Global), warp.Global, lane, warp) & ~(ulong)InstructionMask;
+        Replace(offset, bytes, Key(component, sequence, lane), now);
+    }
+
+    /// <summary>Those who wait for the second component see a copy, instead of those of the first.</summary>
+    public void Retie(uint offset, int bytes, (int Component, uint Sequence) from, (int Component, uint Sequence) to,
+        int lane) =>
+        Replace(offset, bytes, Key(from.Component, from.Sequence, lane), Key(to.Component, to.Sequence, lane));
+
+    private static ulong Key(int component, uint sequence, int lane) =>
+        ((ulong)sequence << 32) | ((ulong)(uint)component << 20) | ((ulong)(uint)lane << 15);
+
+    /// <summary>Gives entries of one copy another clock; what has been written since stays.</summary>
+    private void Replace(uint offset, int bytes, ulong from, ulong to)
+    {
+        uint last = (offset + (uint)bytes - 1) >> _shift;
+        for (uint g = offset >> _shift; g <= last; g++)
+        {
+            if ((_writes[g] & ~(ulong)InstructionMask) == from)
+                _writes[g] = to | (_writes[g] & InstructionMask);
         }
     }
 

@@ -133,7 +133,7 @@ internal sealed unsafe partial class Warp
     /// <summary>
     /// Resolves the shared destinations of a cp.async: written later, seen by who waits for the group.
     /// </summary>
-    public void ResolveAsyncWrite(Instruction i, int bytes)
+    private void ResolveAsyncWrite(Instruction i, int bytes, int component, uint sequence)
     {
         for (uint m = Exec; m != 0; m &= m - 1)
         {
@@ -147,8 +147,7 @@ internal sealed unsafe partial class Warp
                 throw OutOfBounds("shared", address, bytes, lane, null, Block);
             Pointers[lane] = Block.Shared + offset;
             Addresses[lane] = address;
-            if (Cluster.Order is { } order)
-                Block.Shadow!.AsyncWrite(this, lane, (uint)offset, bytes, order.CopyGroups(Global), OpenCopyGroup);
+            Block.Shadow?.AsyncWrite(this, lane, (uint)offset, bytes, component, sequence);
         }
         CurrentCounters.SharedAccesses++;
         CurrentCounters.BankConflicts += AccessCounting.ExtraWavefronts(Addresses, Exec, bytes);

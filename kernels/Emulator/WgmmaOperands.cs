@@ -53,7 +53,7 @@ internal readonly record struct MatrixDescriptor(ulong Bits)
 /// <param name="DescriptorA">Descriptor of A; unused when A is in registers.</param>
 /// <param name="DescriptorB">Descriptor of B.</param>
 /// <param name="Accumulate">scale-d: D += A B, else D = A B.</param>
-internal sealed record WgmmaOperands(MatrixDescriptor DescriptorA, MatrixDescriptor DescriptorB, bool Accumulate)
+internal readonly record struct WgmmaOperands(MatrixDescriptor DescriptorA, MatrixDescriptor DescriptorB, bool Accumulate)
 {
     /// <summary>Checks and marks what this warp reads from shared memory: its 16 rows of A, and all of B.</summary>
     public void Check(Warp warp, Instruction i)

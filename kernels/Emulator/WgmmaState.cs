@@ -47,6 +47,7 @@ internal sealed class WgmmaState(int registers)
     public uint Wait(Cluster cluster, int leave)
     {
         uint upTo = _open - (uint)leave - 1;
+        int finished = 0;
         foreach (WgmmaOperation operation in _operations)
         {
             if (operation.Group > upTo) break;
@@ -55,8 +56,12 @@ internal sealed class WgmmaState(int registers)
             {
                 if (--_pinned[r] == 0) _pinnedCount--;
             }
+            finished++;
+            cluster.Products.Return(operation);
         }
-        _operations.RemoveAll(o => o.Group <= upTo);
+        _operations.RemoveRange(0, finished);
+        // What the oldest came after is done, and its object may soon be another operation.
+        if (_operations.Count > 0) _operations[0].After = null;
         return upTo;
     }
 
@@ -93,11 +98,18 @@ internal sealed class WgmmaState(int registers)
 }
 
 /// <summary>One warp's part (16 rows) of a wgmma.</summary>
-internal sealed class WgmmaOperation(Warp warp, Instruction instruction, WgmmaOperands operands) : AsyncOperation
+internal sealed class WgmmaOperation : AsyncOperation
 {
-    public uint Group { get; init; }
+    private Warp _warp = null!;
+    private Instruction _instruction = null!;
+    private WgmmaOperands _operands;
 
-    public int[] Registers => instruction.Registers;
+    public uint Group { get; private set; }
 
-    protected override void Complete(Cluster cluster) => operands.Multiply(warp, instruction);
+    public int[] Registers => _instruction.Registers;
+
+    public void Start(Warp warp, Instruction instruction, in WgmmaOperands operands, uint group) =>
+        (_warp, _instruction, _operands, Group) = (warp, instruction, operands, group);
+
+    protected override void Complete(Cluster cluster) => _operands.Multiply(_warp, _instruction);
 }

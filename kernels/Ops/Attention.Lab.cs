@@ -70,7 +70,7 @@ internal abstract class AttentionForwardLab(string stem, string entry, bool bf16
 
     internal sealed class Wide() : AttentionForwardLab("AttentionWideBf16", "attention_forward_128_bf16", true, true)
     {
-        public override string Summary => "y = softmax(s q kᵀ) v, window and segments, head sizes to 256, tensor cores";
+        public override string Summary => "y = softmax(s q kᵀ) v, masked, head sizes to 256, tensor cores (mma.sync)";
         public override IReadOnlyList<int> DefaultShape => [2, 70, 200, 2, 1, 96];
     }
 }

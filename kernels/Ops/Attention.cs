@@ -10,8 +10,8 @@ namespace CudaLora.Kernels.Ops;
 /// </summary>
 public static class Attention
 {
-    // Few queries leave most of a GPU idle unless the keys are divided. The division depends on the shape alone, so that
-    // a result does not depend on the GPU.
+    // Few queries leave most of a GPU idle unless the keys are divided. The division depends on the shape alone, so
+    // that a result does not depend on the GPU.
     private const int SplitQueries = 16, KeysPerSplit = 256, MaxSplits = 64;
 
     /// <summary>Parameters of the three forward entries; the PTX files say what they are.</summary>
@@ -19,7 +19,7 @@ public static class Attention
     public readonly record struct ForwardArgs(
         ulong Q, ulong K, ulong V, ulong Y, ulong Lse, ulong Partial, ulong Segments, ulong KeyLengths,
         ulong QueryStarts, long KeyBatch, int Queries, int Keys, int QueryHeads, int KeyHeads, int Size, float Scale,
-        int Causal, int Window, int Packed, int Splits, int Vector);
+        int Causal, int Window, int Pack, int Splits, int Vector);
 
     /// <summary>Parameters of the combining entries: rows = B * Tq * Hq.</summary>
     [StructLayout(LayoutKind.Sequential, Pack = 4)]
@@ -63,7 +63,7 @@ public static class Attention
         ulong workLse = work + (ulong)(splits * rows * problem.Size * sizeof(float));
         int packed = problem.Queries * problem.Group <= (bf16 ? 32 : 16) ? problem.Group : 1;
         var args = new ForwardArgs(
-            q, k, v, y, splits > 1 ? workLse : lse, splits > 1 ? work : 0, problem.Segments, problem.KeyLengths,
+            q, k, v, y, splits > 1 ? workLse : lse, splits > 1 ? work : 0, problem.KeySegments, problem.KeyLengths,
             problem.QueryStarts, problem.KeyStride, problem.Queries, problem.Keys, problem.QueryHeads,
             problem.KeyHeads, problem.Size, problem.Scale, problem.Causal ? 1 : 0, problem.Window, packed, splits,
             problem.Aligned(q | k | v | y) ? 1 : 0);
@@ -95,7 +95,7 @@ public static class Attention
         int parts = (size + width - 1) / width;
         int padded = parts * width;
         int shared = bf16
-            ? padded * 2 * (threads + 64) + 64 * width * 2
+            ? padded * 2 * (threads + 64) + 64 * width * 2 + 4 * threads
             : ((AttentionTiles.SimtRows + 32) * (padded + 4) + 32 * 64 + AttentionTiles.SimtRows * 40) * sizeof(float);
         return new(
             new Dim3(

@@ -41,7 +41,8 @@ internal sealed class AttentionLabData : IDisposable
         if (Problem.QueryHeads % Problem.KeyHeads != 0)
             throw new ArgumentException($"[attention] key heads must divide query heads, but got {Problem}");
         (QueryCount, KeyCount) = (
-            batch * Problem.Queries * Problem.QueryHeads * Problem.Size, batch * keys * Problem.KeyHeads * Problem.Size);
+            batch * Problem.Queries * Problem.QueryHeads * Problem.Size,
+            batch * keys * Problem.KeyHeads * Problem.Size);
         (Q, K, V) = (inputs.Values(QueryCount), inputs.Values(KeyCount), inputs.Values(KeyCount));
         (DeviceQ, DeviceK, DeviceV) = (new(inputs, Q, bf16), new(inputs, K, bf16), new(inputs, V, bf16));
         p = new double[batch * Problem.QueryHeads * Problem.Queries * keys];

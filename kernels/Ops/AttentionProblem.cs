@@ -54,8 +54,18 @@ public readonly record struct AttentionProblem
     // Rows of 16 bytes everywhere, given that the addresses are such.
     internal bool Aligned(ulong addresses) => (addresses & 15) == 0 && Size % 8 == 0 && KeyStride % 8 == 0;
 
+    // Without keys there is no segment to look up.
+    internal ulong KeySegments => Keys > 0 ? Segments : 0;
+
     internal void Check()
     {
+        if (Window < 0 || (Window > 0 && !Causal))
+            throw new ArgumentException(
+                $"[attention] a window must be 0 or more and needs a causal mask, but got {Window} (causal {Causal})");
+        if (Segments != 0 && QueryStarts == 0 && Queries > Keys)
+            throw new ArgumentException(
+                "[attention] queries with segments must lie among the keys, but got "
+                + $"{Queries} queries and {Keys} keys");
         if (Size is < 1 or > 256)
             throw new ArgumentException($"[attention] head size on a CUDA device must be 1 to 256, but got {Size}");
         if (!(Scale > 0))

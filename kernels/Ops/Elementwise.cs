@@ -69,34 +69,33 @@ public static class Elementwise
         Run(stream, op, alpha, loops, a, b, y, accumulate);
     }
 
-    /// <summary>Queues y (+)= alpha x for n elements; y may be x.</summary>
+    /// <summary>Queues y (+)= alpha x for n elements of either type; y may be x.</summary>
     public static void Scale(CudaStream stream, Operand x, float alpha, Operand y, long n, bool accumulate = false)
     {
         if (n == 0) return;
+        if (alpha == 1 && x.Bf16 != y.Bf16)
+        {
+            // Groups of four elements are coalesced on both sides.
+            Cast.Run(
+                stream, x.Address, x.Bf16 ? CastType.BF16 : CastType.F32, y.Address,
+                y.Bf16 ? CastType.BF16 : CastType.F32, n, accumulate);
+            return;
+        }
         var loops = new LoopNest { Rank = 1 };
         loops.Set(0, n, 1, 0, 1);
         Run(stream, ElementwiseOp.Scale, alpha, loops, x, default, y, accumulate);
     }
 
     /// <summary>Queues y += x for n elements of either type.</summary>
-    public static void AddInto(CudaStream stream, Operand x, Operand y, long n)
-    {
-        if (x.Bf16 == y.Bf16)
-        {
-            Scale(stream, x, 1, y, n, accumulate: true);
-            return;
-        }
-        Cast.Run(
-            stream, x.Address, x.Bf16 ? CastType.BF16 : CastType.F32, y.Address,
-            y.Bf16 ? CastType.BF16 : CastType.F32, n, accumulate: true);
-    }
+    public static void AddInto(CudaStream stream, Operand x, Operand y, long n) =>
+        Scale(stream, x, 1, y, n, accumulate: true);
 
     /// <summary>
     /// Queues a copy of equally spaced blocks, for each i below blocks: to[i toStride ..] (+)= from[i fromStride ..
     /// + length]. Strides and length in elements.
     /// </summary>
     public static void CopyBlocks(
-        CudaStream stream, ulong from, long fromStride, ulong to, long toStride, int blocks, long length, bool bf16,
+        CudaStream stream, Operand from, long fromStride, Operand to, long toStride, int blocks, long length,
         bool accumulate = false)
     {
         if (blocks * length == 0) return;
@@ -111,7 +110,7 @@ public static class Elementwise
             loops.Set(0, blocks, fromStride, 0, toStride);
             loops.Set(1, length, 1, 0, 1);
         }
-        Run(stream, ElementwiseOp.Scale, 1, loops, new(from, bf16), default, new(to, bf16), accumulate);
+        Run(stream, ElementwiseOp.Scale, 1, loops, from, default, to, accumulate);
     }
 
     /// <summary>Queues y (outer, axis, inner) (+)= alpha x (outer, inner): a sum's gradient.</summary>

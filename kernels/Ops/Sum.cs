@@ -8,7 +8,7 @@ namespace CudaLora.Kernels.Ops;
 /// Sum.ptx, SumBf16.ptx (along rows), SumColumns.ptx and SumColumnsBf16.ptx (down columns): sums over one axis of an
 /// array seen as (outer, axis, inner), in f32 and in an order that depends on the shape alone.
 /// </summary>
-public static class Sum
+public static partial class Sum
 {
     // Chunks are made until there are about this many warps or blocks; each is long enough to be worth its partial sum.
     private const int Warps = 4096;

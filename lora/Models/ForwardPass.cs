@@ -29,7 +29,7 @@ internal sealed class ForwardPass
     public Tensor Attend(int layer, int window, Tensor q, Tensor k, Tensor v)
     {
         if (Cache is { } cache)
-            (k, v) = cache.Append(layer, k, v);
+            (k, v) = cache.Append(layer, k, v, QueryStarts!);
         var y = q.Attention(k, v, new AttentionOptions
         {
             Scale = 1 / MathF.Sqrt(q.Shape[3]),

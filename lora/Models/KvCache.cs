@@ -6,7 +6,7 @@ namespace CudaLora.Lora;
 /// Keys and values of the tokens a model has read, so that each further token costs one step. Rows may have different
 /// lengths: row b's next token goes to slot <c>Lengths[b]</c>.
 /// </summary>
-public sealed unsafe class KvCache : IDisposable
+public sealed class KvCache : IDisposable
 {
     private readonly Tensor[] keys; // each (B, capacity, G, D)
     private readonly Tensor[] values;
@@ -58,12 +58,12 @@ public sealed unsafe class KvCache : IDisposable
     }
 
     /// <summary>
-    /// Stores k and v (B, T, G, D) of a layer after what each row holds, and returns the whole cache.
+    /// Stores k and v (B, T, G, D) of a layer after what each row holds, given as (B) I32 on the cache's device, and
+    /// returns the whole cache.
     /// </summary>
-    internal (Tensor Keys, Tensor Values) Append(int layer, Tensor k, Tensor v)
+    internal (Tensor Keys, Tensor Values) Append(int layer, Tensor k, Tensor v, Tensor starts)
     {
-        Copy(k, keys[layer]);
-        Copy(v, values[layer]);
+        keys[layer].CacheAppend(values[layer], k, v, starts);
         return (keys[layer], values[layer]);
     }
 
@@ -72,16 +72,5 @@ public sealed unsafe class KvCache : IDisposable
     {
         for (var b = 0; b < lengths.Length; b++)
             lengths[b] += counts[b];
-    }
-
-    private void Copy(Tensor from, Tensor to)
-    {
-        var row = (long)from.Shape[1] * from.Shape[2] * from.Shape[3];
-        var slot = from.Shape[2] * from.Shape[3];
-        for (var b = 0; b < lengths.Length; b++)
-        {
-            var at = to.Pointer<float>() + ((((long)b * Capacity) + lengths[b]) * slot);
-            Buffer.MemoryCopy(from.Pointer<float>() + (b * row), at, row * sizeof(float), row * sizeof(float));
-        }
     }
 }

@@ -8,8 +8,9 @@ internal static class PtxText
     /// and
     /// <c>inAt</c>, <c>outAt</c> = this thread's 4-byte element.
     /// </summary>
-    public static string Kernel(string body, string target = "sm_90a", string declarations = "") => $$"""
-        .version 8.0
+    public static string Kernel(string body, string target = "sm_90a", string declarations = "",
+        string version = "8.0") => $$"""
+        .version {{version}}
         .target {{target}}
         .address_size 64
         {{declarations}}

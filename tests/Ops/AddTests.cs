@@ -4,20 +4,20 @@ namespace CudaLora.Tests.Ops;
 
 public class AddTests
 {
-    [Fact]
-    public void Output_MatchesDoublePrecision()
+    [Theory, OnDevices]
+    public void Output_MatchesDoublePrecision(string device)
     {
-        using var scope = TensorScope.Begin();
+        using var scope = OpCheck.On(device);
         Tensor a = OpCheck.Leaf(1, 2, 3), b = OpCheck.Leaf(2, 3);
         float[] p = a.ToArray(), q = b.ToArray();
         OpCheck.Values(a.Add(b), Shape.Of(2, 3), i => (double)p[i] + q[i % 3]);
         OpCheck.Values(b.Add(b), Shape.Of(3), i => (double)q[i] + q[i]);
     }
 
-    [Fact]
-    public void Gradient_MatchesDifferences()
+    [Theory, OnDevices]
+    public void Gradient_MatchesDifferences(string device)
     {
-        using var scope = TensorScope.Begin();
+        using var scope = OpCheck.On(device);
         Tensor a = OpCheck.Leaf(1, 5, 1), b = OpCheck.Leaf(3, 2, 1, 4);
         GradientCheck.Run(() => a.Add(b), a, b);
         OpCheck.SecondUseAccumulates(() => a.Add(b), a, b);
@@ -25,12 +25,25 @@ public class AddTests
         GradientCheck.Run(() => same.Add(b), same, b);
     }
 
-    [Fact]
-    public void FrozenInputs_GetNoWork()
+    [Theory, OnDevices]
+    public void FrozenInputs_GetNoWork(string device)
     {
-        using var scope = TensorScope.Begin();
+        using var scope = OpCheck.On(device);
         Tensor a = OpCheck.Leaf(1, 5, 1), b = OpCheck.Leaf(3, 2, 1, 4);
         OpCheck.FrozenInputsGetNoWork(() => a.Add(b), a, b);
+    }
+
+    [Theory, OnCudaDevices]
+    public void Bf16_MatchesDoublePrecision(string device)
+    {
+        using var scope = OpCheck.On(device);
+        Bf16Check.Run(
+            t => t[0].Add(t[1]), t => [.. t[0].Select((v, i) => v + t[1][i])], Shape.Of(3, 16), Shape.Of(3, 16));
+        // A bias in F32: the result is BF16, the bias's gradient F32.
+        var bias = OpCheck.Leaf(2, 8);
+        Bf16Check.Run(
+            t => t[0].Add(t[1]), t => [.. t[0].Select((v, i) => v + t[1][i % 8])], [OpCheck.Bf16Leaf(1, 5, 8), bias]);
+        Assert.Equal(DType.BF16, bias.Add(OpCheck.Bf16Leaf(1, 5, 8)).DType);
     }
 
     [Fact]

@@ -4,10 +4,10 @@ namespace CudaLora.Tests.Ops;
 
 public class ConcatTests
 {
-    [Fact]
-    public void Output_JoinsAndSlicesTakeApart()
+    [Theory, OnDevices]
+    public void Output_JoinsAndSlicesTakeApart(string device)
     {
-        using var scope = TensorScope.Begin();
+        using var scope = OpCheck.On(device);
         Tensor a = OpCheck.Leaf(1, 2, 2, 3), b = OpCheck.Leaf(2, 2, 4, 3), c = OpCheck.Leaf(3, 2, 1, 3);
         var y = TensorOps.Concat(1, a, b, c);
         Assert.Equal(Shape.Of(2, 7, 3), y.Shape);
@@ -18,21 +18,32 @@ public class ConcatTests
         Assert.Equal(b.ToArray()[12], y.ToArray()[27]);
     }
 
-    [Fact]
-    public void Gradient_MatchesDifferences()
+    [Theory, OnDevices]
+    public void Gradient_MatchesDifferences(string device)
     {
-        using var scope = TensorScope.Begin();
+        using var scope = OpCheck.On(device);
         Tensor a = OpCheck.Leaf(1, 2, 2, 3), b = OpCheck.Leaf(2, 2, 4, 3);
         GradientCheck.Run(() => TensorOps.Concat(^2, a, b, a), a, b);
         OpCheck.SecondUseAccumulates(() => TensorOps.Concat(1, a, b), a, b);
     }
 
-    [Fact]
-    public void FrozenInputs_GetNoWork()
+    [Theory, OnDevices]
+    public void FrozenInputs_GetNoWork(string device)
     {
-        using var scope = TensorScope.Begin();
+        using var scope = OpCheck.On(device);
         Tensor a = OpCheck.Leaf(1, 2, 3), b = OpCheck.Leaf(2, 2, 3);
         OpCheck.FrozenInputsGetNoWork(() => TensorOps.Concat(0, a, b), a, b);
+    }
+
+    [Theory, OnCudaDevices]
+    public void Bf16_MatchesDoublePrecision(string device)
+    {
+        using var scope = OpCheck.On(device);
+        static double[] Formula(double[][] t) => [.. t[0][..8], .. t[1][..3], .. t[0][8..], .. t[1][3..]];
+        Bf16Check.Run(t => TensorOps.Concat(^1, t[0], t[1]), Formula, Shape.Of(2, 8), Shape.Of(2, 3));
+        // A part in F32, as a trained prefix: the result is BF16, its gradient F32.
+        Bf16Check.Run(
+            t => TensorOps.Concat(^1, t[0], t[1]), Formula, [OpCheck.Leaf(1, 2, 8), OpCheck.Bf16Leaf(2, 2, 3)]);
     }
 
     [Fact]

@@ -6,10 +6,10 @@ public class DropoutTests
 {
     private static readonly DropoutMask Mask = new(0.4f, 11, 5);
 
-    [Fact]
-    public unsafe void Output_FollowsThePhiloxWords()
+    [Theory, OnDevices]
+    public unsafe void Output_FollowsThePhiloxWords(string device)
     {
-        using var scope = TensorScope.Begin();
+        using var scope = OpCheck.On(device);
         var x = OpCheck.Leaf(1, 7, 9);
         var p = x.ToArray();
         var words = stackalloc uint[64];
@@ -20,19 +20,19 @@ public class DropoutTests
             x.Dropout(Mask), Shape.Of(7, 9), i => kept[i] >= 0.4f * 4294967296.0 ? p[i] / (1 - (double)0.4f) : 0);
     }
 
-    [Fact]
-    public void Gradient_MatchesDifferences()
+    [Theory, OnDevices]
+    public void Gradient_MatchesDifferences(string device)
     {
-        using var scope = TensorScope.Begin();
+        using var scope = OpCheck.On(device);
         var x = OpCheck.Leaf(1, 7, 9);
         GradientCheck.Run(() => x.Dropout(Mask), x);
         OpCheck.SecondUseAccumulates(() => x.Dropout(Mask), x);
     }
 
-    [Fact]
-    public void EveryDraw_IsAnother()
+    [Theory, OnDevices]
+    public void EveryDraw_IsAnother(string device)
     {
-        using var scope = TensorScope.Begin();
+        using var scope = OpCheck.On(device);
         var x = OpCheck.Leaf(1, 40, 40);
         Generator one = new(3), two = new(3);
         var first = x.Dropout(DropoutMask.Draw(0.5f, one)).ToArray();
@@ -40,12 +40,20 @@ public class DropoutTests
         Assert.Equal(first, x.Dropout(DropoutMask.Draw(0.5f, two)).ToArray());
     }
 
-    [Fact]
-    public void FrozenInput_GetsNoWork()
+    [Theory, OnDevices]
+    public void FrozenInput_GetsNoWork(string device)
     {
-        using var scope = TensorScope.Begin();
+        using var scope = OpCheck.On(device);
         var x = OpCheck.Leaf(1, 2, 3);
         OpCheck.FrozenInputsGetNoWork(() => x.Dropout(Mask), x);
+    }
+
+    [Theory, OnCudaDevices]
+    public void Bf16_HasTheSameMask(string device)
+    {
+        using var scope = OpCheck.On(device);
+        var kept = Tensor.From(Enumerable.Repeat(1f, 63).ToArray(), Shape.Of(63)).Dropout(Mask).ToArray();
+        Bf16Check.Run(t => t[0].Dropout(Mask), t => [.. t[0].Select((v, i) => v * kept[i])], Shape.Of(7, 9));
     }
 
     [Fact]

@@ -4,30 +4,37 @@ namespace CudaLora.Tests.Ops;
 
 public class ScaleTests
 {
-    [Fact]
-    public void Output_MatchesDoublePrecision()
+    [Theory, OnDevices]
+    public void Output_MatchesDoublePrecision(string device)
     {
-        using var scope = TensorScope.Begin();
+        using var scope = OpCheck.On(device);
         var x = OpCheck.Leaf(1, 3, 5);
         var p = x.ToArray();
         OpCheck.Values(x.Scale(-0.3f), Shape.Of(3, 5), i => p[i] * (double)-0.3f);
     }
 
-    [Fact]
-    public void Gradient_MatchesDifferences()
+    [Theory, OnDevices]
+    public void Gradient_MatchesDifferences(string device)
     {
-        using var scope = TensorScope.Begin();
+        using var scope = OpCheck.On(device);
         var x = OpCheck.Leaf(1, 3, 5);
         GradientCheck.Run(() => x.Scale(-0.3f), x);
         OpCheck.SecondUseAccumulates(() => x.Scale(-0.3f), x);
     }
 
-    [Fact]
-    public void FrozenInput_GetsNoWork()
+    [Theory, OnDevices]
+    public void FrozenInput_GetsNoWork(string device)
     {
-        using var scope = TensorScope.Begin();
+        using var scope = OpCheck.On(device);
         var x = OpCheck.Leaf(1, 3, 5);
         OpCheck.FrozenInputsGetNoWork(() => x.Scale(2), x);
+    }
+
+    [Theory, OnCudaDevices]
+    public void Bf16_MatchesDoublePrecision(string device)
+    {
+        using var scope = OpCheck.On(device);
+        Bf16Check.Run(t => t[0].Scale(-0.3f), t => [.. t[0].Select(v => -0.3f * v)], Shape.Of(3, 7));
     }
 
     [Fact]

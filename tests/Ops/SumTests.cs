@@ -4,10 +4,10 @@ namespace CudaLora.Tests.Ops;
 
 public class SumTests
 {
-    [Fact]
-    public void Output_MatchesDoublePrecision()
+    [Theory, OnDevices]
+    public void Output_MatchesDoublePrecision(string device)
     {
-        using var scope = TensorScope.Begin();
+        using var scope = OpCheck.On(device);
         var x = OpCheck.Leaf(1, 2, 3, 5);
         var p = x.ToArray();
         double At(int b, int r, int c) => p[(((b * 3) + r) * 5) + c];
@@ -20,10 +20,10 @@ public class SumTests
             x.Sum(^1), Shape.Of(2, 3), i => Enumerable.Range(0, 5).Sum(c => At(i / 3, i % 3, c)));
     }
 
-    [Fact]
-    public void Gradient_MatchesDifferences()
+    [Theory, OnDevices]
+    public void Gradient_MatchesDifferences(string device)
     {
-        using var scope = TensorScope.Begin();
+        using var scope = OpCheck.On(device);
         var x = OpCheck.Leaf(1, 2, 3, 5);
         GradientCheck.Run(() => x.Sum(1), x);
         GradientCheck.Run(() => x.Mean(^1), x);
@@ -31,12 +31,26 @@ public class SumTests
         OpCheck.SecondUseAccumulates(() => x.Sum(0), x);
     }
 
-    [Fact]
-    public void FrozenInput_GetsNoWork()
+    [Theory, OnDevices]
+    public void FrozenInput_GetsNoWork(string device)
     {
-        using var scope = TensorScope.Begin();
+        using var scope = OpCheck.On(device);
         var x = OpCheck.Leaf(1, 2, 3);
         OpCheck.FrozenInputsGetNoWork(() => x.Sum(0), x);
+    }
+
+    [Theory, OnCudaDevices]
+    public void Bf16_MatchesDoublePrecision(string device)
+    {
+        using var scope = OpCheck.On(device);
+        Bf16Check.Run(
+            t => t[0].Sum(^1), t => [.. Enumerable.Range(0, 6).Select(r => t[0][(8 * r)..((8 * r) + 8)].Sum())],
+            Shape.Of(2, 3, 8));
+        Bf16Check.Run(
+            t => t[0].Mean(0), t => [.. Enumerable.Range(0, 8).Select(c => (t[0][c] + t[0][8 + c] + t[0][16 + c]) / 3)],
+            Shape.Of(3, 8));
+        Bf16Check.Run(t => t[0].Mean(), t => [t[0].Average()], Shape.Of(3, 8));
+        Assert.Equal(DType.F32, OpCheck.Bf16Leaf(1, 3).Sum().DType);
     }
 
     [Fact]

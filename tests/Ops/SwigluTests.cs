@@ -4,42 +4,55 @@ namespace CudaLora.Tests.Ops;
 
 public class SwigluTests
 {
-    [Fact]
-    public void PyTorchGolden() => OpGolden.Check("swiglu", ["gate", "up"], t => t[0].Swiglu(t[1]));
-
-    [Fact]
-    public void Output_MatchesDoublePrecision()
+    [Theory, OnDevices]
+    public void PyTorchGolden(string device)
     {
-        using var scope = TensorScope.Begin();
+        using var scope = OpCheck.On(device);
+        OpGolden.Check("swiglu", ["gate", "up"], t => t[0].Swiglu(t[1]));
+    }
+
+    [Theory, OnDevices]
+    public void Output_MatchesDoublePrecision(string device)
+    {
+        using var scope = OpCheck.On(device);
         Tensor gate = OpCheck.Leaf(1, 2, 7), up = OpCheck.Leaf(2, 2, 7);
         float[] p = gate.ToArray(), q = up.ToArray();
         OpCheck.Values(gate.Swiglu(up), Shape.Of(2, 7), i => p[i] / (1 + Math.Exp(-p[i])) * q[i]);
     }
 
-    [Fact]
-    public void ComposedTwin_Agrees()
+    [Theory, OnDevices]
+    public void ComposedTwin_Agrees(string device)
     {
-        using var scope = TensorScope.Begin();
+        using var scope = OpCheck.On(device);
         Tensor gate = OpCheck.Leaf(1, 3, 11), up = OpCheck.Leaf(2, 3, 11);
         var composed = gate.Silu().Mul(up).ToArray();
         OpCheck.Values(gate.Swiglu(up), Shape.Of(3, 11), i => composed[i], 1e-6);
     }
 
-    [Fact]
-    public void Gradient_MatchesDifferences()
+    [Theory, OnDevices]
+    public void Gradient_MatchesDifferences(string device)
     {
-        using var scope = TensorScope.Begin();
+        using var scope = OpCheck.On(device);
         Tensor gate = OpCheck.Leaf(1, 2, 7), up = OpCheck.Leaf(2, 2, 7);
         GradientCheck.Run(() => gate.Swiglu(up), gate, up);
         OpCheck.SecondUseAccumulates(() => gate.Swiglu(up), gate, up);
     }
 
-    [Fact]
-    public void FrozenInputs_GetNoWork()
+    [Theory, OnDevices]
+    public void FrozenInputs_GetNoWork(string device)
     {
-        using var scope = TensorScope.Begin();
+        using var scope = OpCheck.On(device);
         Tensor gate = OpCheck.Leaf(1, 2, 7), up = OpCheck.Leaf(2, 2, 7);
         OpCheck.FrozenInputsGetNoWork(() => gate.Swiglu(up), gate, up);
+    }
+
+    [Theory, OnCudaDevices]
+    public void Bf16_MatchesDoublePrecision(string device)
+    {
+        using var scope = OpCheck.On(device);
+        Bf16Check.Run(
+            t => t[0].Swiglu(t[1]), t => [.. t[0].Select((v, i) => v / (1 + Math.Exp(-v)) * t[1][i])],
+            Shape.Of(3, 16), Shape.Of(3, 16));
     }
 
     [Fact]

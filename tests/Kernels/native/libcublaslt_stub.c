@@ -81,8 +81,30 @@ EXPORT cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t h, cublasL
     return 0;
 }
 
+// Types: 0 f32, 2 f16, 14 bf16. f16 by powers of two, which double holds exactly.
+static double scaled(double v, int e) {
+    for (; e > 0; e--) v *= 2;
+    for (; e < 0; e++) v /= 2;
+    return v;
+}
+static float from_half(uint16_t h) {
+    int e = h >> 10 & 31;
+    double v = e ? scaled(1024 + (h & 1023), e - 25) : scaled(h & 1023, -24);
+    return (float)(h & 0x8000 ? -v : v);
+}
+static uint16_t to_half(double v) {
+    uint16_t sign = v < 0 ? 0x8000 : 0, bits = 0;
+    if (v < 0) v = -v;
+    // The largest half that is not above v, then the nearer neighbour, an even one at a tie.
+    for (int bit = 14; bit >= 0; bit--)
+        if ((bits | 1 << bit) < 0x7c00 && from_half(bits | 1 << bit) <= v) bits |= 1 << bit;
+    double low = from_half(bits), high = from_half(bits + 1);
+    if (v - low > high - v || (v - low == high - v && bits & 1)) bits++;
+    return sign | bits;
+}
 static float get(const void *p, int type, int64_t i) {
     if (type == 0) return ((const float *)p)[i];
+    if (type == 2) return from_half(((const uint16_t *)p)[i]);
     uint32_t bits = (uint32_t)((const uint16_t *)p)[i] << 16;
     float value;
     memcpy(&value, &bits, 4);
@@ -90,6 +112,7 @@ static float get(const void *p, int type, int64_t i) {
 }
 static void put(void *p, int type, int64_t i, float value) {
     if (type == 0) { ((float *)p)[i] = value; return; }
+    if (type == 2) { ((uint16_t *)p)[i] = to_half(value); return; }
     uint32_t bits;
     memcpy(&bits, &value, 4);
     ((uint16_t *)p)[i] = (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
