@@ -34,18 +34,26 @@ public class LoraLinearTests
             AssertClose(t.Grad!.ToArray(), expected, 2e-5f);
     }
 
-    [Fact]
-    public void Gradient_MatchesDifferences()
+    [Theory, OnDevices]
+    public void Gradient_MatchesDifferences(string device)
     {
-        using var scope = TensorScope.Begin();
+        using var scope = OpCheck.On(device);
         var (x, w, bias, a, b) = Inputs(true);
         GradientCheck.Run(() => x.LoraLinear(w, bias, a, b, 0.5f, new DropoutMask(0.3f, 3, 4)), x, w, bias, a, b);
     }
 
-    [Fact]
-    public void FrozenBase_GetsNoGradientWork()
+    [Theory, OnDevices]
+    public void FrozenInputs_GetNoWork(string device)
     {
-        using var scope = TensorScope.Begin();
+        using var scope = OpCheck.On(device);
+        var (x, w, bias, a, b) = Inputs(true);
+        OpCheck.FrozenInputsGetNoWork(() => x.LoraLinear(w, bias, a, b, 2), x, w, bias, a, b);
+    }
+
+    [Theory, OnDevices]
+    public void FrozenBase_GetsNoGradientWork(string device)
+    {
+        using var scope = OpCheck.On(device);
         var (x, w, bias, a, b) = Inputs(false);
         x.LoraLinear(w, bias, a, b, 2).Backward(GradientCheck.Leaf(9, Shape.Of(2, 3, 6), requiresGrad: false));
         Assert.Null(w.Grad);
