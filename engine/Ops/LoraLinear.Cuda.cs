@@ -19,18 +19,27 @@ internal unsafe partial class LoraLinearOp
 
     private bool HasWgmma => Cuda.Context.Properties.Capability == 90;
 
-    private Tensor Base =>
-        weight ?? throw new NotSupportedException($"[{Name}] with a 4-bit base runs on the CPU only");
-
     /// <summary>y = x W0ᵀ + b on a CUDA device.</summary>
-    private protected virtual void ForwardBaseCuda(Tensor y) => LinearOp.ForwardCuda(x, Base, bias, y);
+    private protected virtual void ForwardBaseCuda(Tensor y) => LinearOp.ForwardCuda(x, weight!, bias, y);
 
     /// <summary>g (+)= dY W0: the gradient of x along the base path.</summary>
     private protected virtual void InputGradBaseCuda(Tensor dy, Tensor g, bool add) =>
-        LinearOp.InputGradCuda(Base, dy, g, add);
+        LinearOp.InputGradCuda(weight!, dy, g, add);
 
     /// <summary>Gradients of W0 and b that are wanted.</summary>
-    private protected virtual void WeightGradBaseCuda(Tensor dy) => LinearOp.WeightGradCuda(x, Base, bias, dy);
+    private protected virtual void WeightGradBaseCuda(Tensor dy) => LinearOp.WeightGradCuda(x, weight!, bias, dy);
+
+    /// <summary>W0 in BF16, to be released.</summary>
+    private protected virtual CudaProduct.Factor BaseFactor() => CudaProduct.As(DType.BF16, weight!);
+
+    /// <summary>W0 in BF16 into a buffer with wider rows.</summary>
+    private protected virtual void PadBase(ulong to, int pitch)
+    {
+        var (n, k) = (weight!.Shape[0], weight.Shape[1]);
+        var w = BaseFactor();
+        LoraPack.Pad(Cuda.Stream, n, new(w.Address, to, k, k, pitch));
+        w.Release();
+    }
 
     protected override void ForwardCuda(Tensor y)
     {
@@ -119,7 +128,7 @@ internal unsafe partial class LoraLinearOp
 
     private LoraStrategy StrategyOf(LoraProduct product, Tensor to, Tensor? dy)
     {
-        if (x.DType != DType.BF16 || weight is null)
+        if (x.DType != DType.BF16)
             return LoraStrategy.Composed;
         var device = Cuda;
         if (device.LoraStrategy != LoraStrategy.Auto)

@@ -83,7 +83,7 @@ internal unsafe partial class LoraLinearOp
     private bool ForwardFused(Tensor y, ulong s, ulong sb)
     {
         var (m, n, k) = (y.Shape.Rows, b.Shape[0], a.Shape[1]);
-        var w = CudaProduct.As(DType.BF16, Base);
+        var w = BaseFactor();
         var reads = GemmMma.Reads(x.DeviceAddress, k) && GemmMma.Reads(w.Address, k);
         if (reads && bias is null && HasWgmma && LoraWgmma.Reads(y.DeviceAddress, n))
         {
@@ -108,7 +108,7 @@ internal unsafe partial class LoraLinearOp
     private bool InputGradFused(Tensor dy, ulong ds, ulong packed, Tensor g, bool add)
     {
         var (m, n, k) = (dy.Shape.Rows, b.Shape[0], a.Shape[1]);
-        var w = CudaProduct.As(DType.BF16, Base);
+        var w = BaseFactor();
         var reads = GemmMma.Reads(dy.DeviceAddress, n) && GemmMma.Reads(w.Address, k);
         if (reads && !add && HasWgmma && LoraWgmma.Reads(g.DeviceAddress, k))
         {
@@ -178,10 +178,7 @@ internal unsafe partial class LoraLinearOp
     {
         var device = Cuda;
         var matrix = device.Rent(block.Count * sizeof(ushort));
-        var w = CudaProduct.As(DType.BF16, Base);
-        LoraPack.Pad(
-            device.Stream, block.Outputs, new(w.Address, At(matrix), block.Inputs, block.Inputs, block.InputPitch));
-        w.Release();
+        PadBase(At(matrix), block.InputPitch);
         LoraPack.Pack(
             device.Stream,
             needsB

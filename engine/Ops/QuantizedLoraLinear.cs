@@ -35,4 +35,17 @@ internal sealed class QuantizedLoraLinearOp(
     private protected override void ForwardBase(Tensor y) => QuantizedLinearOp.Forward(input, weight, shift, y);
 
     private protected override void BackwardBase(Tensor dy) => QuantizedLinearOp.Backward(input, weight, shift, dy);
+
+    private protected override void ForwardBaseCuda(Tensor y) =>
+        QuantizedLinearOp.ForwardCuda(input, weight, shift, y);
+
+    private protected override void InputGradBaseCuda(Tensor dy, Tensor g, bool add) =>
+        QuantizedLinearOp.InputGradCuda(weight, dy, g, add);
+
+    private protected override void WeightGradBaseCuda(Tensor dy) => QuantizedLinearOp.BiasGradCuda(shift, dy);
+
+    private protected override CudaProduct.Factor BaseFactor() => QuantizedLinearOp.Decoded(weight, DType.BF16);
+
+    // Straight into the padded buffer.
+    private protected override void PadBase(ulong to, int pitch) => weight.DequantizeTo(to, pitch, DType.BF16);
 }
