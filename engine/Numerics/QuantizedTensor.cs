@@ -71,7 +71,7 @@ public sealed unsafe class QuantizedTensor : IDisposable
         var codes = Owned((n + 1) / 2, DType.U8);
         var absMax = Owned(blocks, DType.F32);
         var shift = BitOperations.Log2((uint)options.BlockSize);
-        if (!Nf4Quantize.Run(
+        if (!Nf4Kernel.Quantize(
             values.Pointer<float>(), n, shift, codes.Pointer<byte>(), absMax.Pointer<float>()))
         {
             codes.Dispose();
@@ -104,7 +104,7 @@ public sealed unsafe class QuantizedTensor : IDisposable
     {
         if (values.Shape != Shape)
             throw new ArgumentException($"[dequantize] shapes must match, but got {values.Shape} for {Shape}");
-        Nf4Quantize.Dequantize(View, values.Pointer<float>(), Count);
+        Nf4Kernel.Dequantize(View, values.Pointer<float>(), Count);
     }
 
     /// <summary>

@@ -20,10 +20,10 @@ internal sealed unsafe class LabCodes : IDisposable
         fixed (float* book = QuantTables.Nf4, table = QuantTables.SignedDynamic)
         fixed (byte* c = packed, c8 = bytes)
         {
-            _ = Nf4Quantize.Run(x, values.Length, blockShift, c, a);
+            _ = Nf4Kernel.Quantize(x, values.Length, blockShift, c, a);
             foreach (float scale in scales) offset += scale / blocks;
             DynamicQuantize.Run(a, blocks, offset, 256, QuantTables.SignedDynamic, c8, g);
-            Nf4Quantize.Dequantize(
+            Nf4Kernel.Dequantize(
                 new QuantizedView
                 {
                     Codes = c,
