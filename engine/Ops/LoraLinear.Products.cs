@@ -203,10 +203,7 @@ internal unsafe partial class LoraLinearOp
     {
         var device = Cuda;
         var matrix = device.Rent(block.Count * sizeof(ushort));
-        var w = BaseAs(DType.BF16);
-        LoraPack.Pad(
-            device.Stream, block.Outputs, new(w.Address, At(matrix), block.Inputs, block.Inputs, block.InputPitch));
-        w.Release();
+        PadBase(At(matrix), block.InputPitch);
         LoraPack.Pack(
             device.Stream,
             needsB
