@@ -1,4 +1,5 @@
 using CudaLora.Engine;
+using CudaLora.Kernels.Emulator;
 
 namespace CudaLora.Tests.Ops;
 
@@ -104,6 +105,49 @@ public class LoraLinearCudaTests
         Assert.Equal(LoraStrategy.Composed, known["backward (40, 64, 72) r 8"]);
     }
 
+    /// <summary>
+    /// Where time counts, every strategy is tried on the layer's own inputs, the results are unharmed, and a later
+    /// process takes the choices from the file.
+    /// </summary>
+    [Fact]
+    public void AutoTimesEveryStrategyOnceAndKeepsTheChoice()
+    {
+        using var folder = new TemporaryFolder();
+        var file = folder.File("lora.tsv");
+        var problem = new Problem(24, 64, 40, 8, 0, TrainBase: false, WithBias: true, Bf16Base: true);
+        var expected = problem.Run("cpu", DType.F32);
+        Dictionary<string, float[]> first;
+        List<string> launched = [];
+        using (var device = Timing(launched))
+        {
+            first = problem.RunOn(device, DType.BF16);
+            AssertClose(expected, first, 1.0 / 64);
+            Assert.Contains("lora_pad_bf16", launched); // the block matrix
+            Assert.Contains("gemm_mma_nt", launched); // fused, with a bias
+            Assert.Contains("lora_wgmma_backward", launched);
+            // Three ways of two products, six times each: most launches were trials.
+            Assert.True(launched.Count > 60, $"{launched.Count} launches");
+            launched.Clear();
+            // Known by now: the same bits, and nothing is tried again.
+            Assert.Equal(first, problem.RunOn(device, DType.BF16));
+            Assert.InRange(launched.Count, 1, 20);
+        }
+        Assert.Equal(2, File.ReadAllLines(file).Length);
+        launched.Clear();
+        using (var device = Timing(launched))
+        {
+            Assert.Equal(first, problem.RunOn(device, DType.BF16));
+            Assert.InRange(launched.Count, 1, 20);
+        }
+
+        CudaDevice Timing(List<string> names) => new(
+            new EmulatedDriver(new EmulatorOptions { Workers = 1, KeepsTime = true })
+            {
+                Launched = report => names.Add(report.Kernel),
+            },
+            new CudaDeviceOptions { LoraChoicesFile = file }, ownsDriver: true);
+    }
+
     [Fact]
     public void FewTokensWithoutGradients_GiveTheSame()
     {
@@ -143,8 +187,17 @@ public class LoraLinearCudaTests
         public Dictionary<string, float[]> Run(
             string device, DType activations, LoraStrategy strategy = LoraStrategy.Auto)
         {
-            using var scope = OpCheck.On(device);
-            var cuda = Device.Default as CudaDevice;
+            using var guard = OpCheck.On(device);
+            return RunOn(Device.Default, activations, strategy);
+        }
+
+        public Dictionary<string, float[]> RunOn(
+            Device device, DType activations, LoraStrategy strategy = LoraStrategy.Auto)
+        {
+            var former = Device.Default;
+            _ = Device.Use(device);
+            using var scope = TensorScope.Begin();
+            var cuda = device as CudaDevice;
             if (cuda is not null)
                 cuda.LoraStrategy = strategy;
             try
@@ -177,6 +230,7 @@ public class LoraLinearCudaTests
             {
                 if (cuda is not null)
                     cuda.LoraStrategy = LoraStrategy.Auto;
+                _ = Device.Use(former);
             }
         }
 
