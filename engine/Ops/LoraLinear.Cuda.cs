@@ -25,6 +25,15 @@ internal unsafe partial class LoraLinearOp
     private protected virtual CudaProduct.Factor BaseAs(DType dtype) => CudaProduct.As(
         dtype, weight ?? throw new NotSupportedException($"[{Name}] with a 4-bit base runs on the CPU only"));
 
+    /// <summary>W0 in BF16 into a buffer with wider rows.</summary>
+    private protected virtual void PadBase(ulong to, int pitch)
+    {
+        var (n, k) = (b.Shape[0], a.Shape[1]);
+        var w = BaseAs(DType.BF16);
+        LoraPack.Pad(Cuda.Stream, n, new(w.Address, to, k, k, pitch));
+        w.Release();
+    }
+
     protected override void ForwardCuda(Tensor y)
     {
         if (y.Count == 0)

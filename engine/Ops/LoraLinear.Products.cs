@@ -12,7 +12,7 @@ internal unsafe partial class LoraLinearOp
         var (m, n, bf16, device) = (y.Shape.Rows, b.Shape[0], x.DType == DType.BF16, Cuda);
         if (!bf16)
         {
-            ForwardBaseCuda(y);
+            ForwardBaseCuda(y, false);
             CudaProduct.Run(DType.F32, false, true, m, n, Rank, scale, s, b.DeviceAddress, y, true);
             return;
         }
@@ -26,9 +26,11 @@ internal unsafe partial class LoraLinearOp
         LoraPack.Pack(device.Stream, new(0, b.DeviceAddress, 0, sb, 0, n, Rank, 0, RankPitch, scale));
         if (strategy != LoraStrategy.Fused || !ForwardFused(y, s, sb))
         {
-            ForwardBaseCuda(y);
+            // The adapter's part first: rounded after the base's, most of what it adds would be below half a unit of
+            // the sum and be lost, step after step the same way.
             device.Gemm.Run(
-                device.Stream, Bf16(m, n, Rank, true, RankPitch, RankPitch, n), s, sb, y.DeviceAddress, 1, 1);
+                device.Stream, Bf16(m, n, Rank, true, RankPitch, RankPitch, n), s, sb, y.DeviceAddress, 1, 0);
+            ForwardBaseCuda(y, true);
         }
         packed.Release();
     }
@@ -49,25 +51,27 @@ internal unsafe partial class LoraLinearOp
             LoraPack.Pack(device.Stream, new(a.DeviceAddress, 0, At(packed), 0, k, 0, Rank, Pitch(k), 0, 1));
         if (!(joins && strategy == LoraStrategy.Fused && InputGradFused(dy, ds, At(packed), g, add)))
         {
-            InputGradBaseCuda(dy, g, add);
             if (dropout.Probability == 0)
-                AdapterInputGrad(m, k, ds, At(packed), g.DeviceAddress, g.DType, 1);
+                AdapterInputGrad(m, k, ds, At(packed), g.DeviceAddress, g.DType, add ? 1 : 0);
             else
-                AddMasked(m, k, ds, At(packed), g);
+                AddMasked(m, k, ds, At(packed), g, add);
+            InputGradBaseCuda(dy, g, true);
         }
         packed?.Release();
     }
 
-    // y = x W0ᵀ + b.
-    private void ForwardBaseCuda(Tensor y)
+    // y (+)= x W0ᵀ + b.
+    private void ForwardBaseCuda(Tensor y, bool add)
     {
-        if (bias is not null)
+        if (bias is not null && !add)
             CudaProduct.FillRows(y, bias);
         var w = BaseAs(x.DType);
         CudaProduct.Run(
             x.DType, false, true, y.Shape.Rows, b.Shape[0], a.Shape[1], 1, x.DeviceAddress, w.Address, y,
-            bias is not null);
+            add || bias is not null);
         w.Release();
+        if (bias is not null && add)
+            CudaProduct.FillRows(y, bias, add);
     }
 
     // g (+)= dY W0.
@@ -79,13 +83,13 @@ internal unsafe partial class LoraLinearOp
         w.Release();
     }
 
-    private void AddMasked(int m, int k, ulong ds, ulong packed, Tensor g)
+    private void AddMasked(int m, int k, ulong ds, ulong packed, Tensor g, bool add)
     {
         var part = g.Device.Rent((long)m * k * x.DType.Size());
         AdapterInputGrad(m, k, ds, packed, At(part), x.DType, 0);
         Dropout.Apply(
             Cuda.Stream, At(part), g.DeviceAddress, (long)m * k, dropout.Probability, dropout.Seed,
-            dropout.Stream, dropout.StreamBase, accumulate: true, g.DType == DType.BF16);
+            dropout.Stream, dropout.StreamBase, add, g.DType == DType.BF16);
         part.Release();
     }
 
@@ -199,10 +203,7 @@ internal unsafe partial class LoraLinearOp
     {
         var device = Cuda;
         var matrix = device.Rent(block.Count * sizeof(ushort));
-        var w = BaseAs(DType.BF16);
-        LoraPack.Pad(
-            device.Stream, block.Outputs, new(w.Address, At(matrix), block.Inputs, block.Inputs, block.InputPitch));
-        w.Release();
+        PadBase(At(matrix), block.InputPitch);
         LoraPack.Pack(
             device.Stream,
             needsB
