@@ -33,7 +33,7 @@ public class LoraLinearCudaTests
     public static TheoryData<LoraStrategy, int, int, int, int, float, bool, bool> Bf16Cases()
     {
         var data = new TheoryData<LoraStrategy, int, int, int, int, float, bool, bool>();
-        foreach (var strategy in new[] { LoraStrategy.Composed, LoraStrategy.BlockMatrix, LoraStrategy.Fused })
+        foreach (var strategy in Enum.GetValues<LoraStrategy>().Where(strategy => strategy != LoraStrategy.Auto))
         {
             data.Add(strategy, 40, 64, 72, 4, 0, false, true);
             data.Add(strategy, 40, 64, 72, 8, 0, true, true);
@@ -69,7 +69,7 @@ public class LoraLinearCudaTests
         foreach (var device in Devices)
         {
             var composed = problem.Run(device, DType.BF16, LoraStrategy.Composed);
-            foreach (var other in new[] { LoraStrategy.BlockMatrix, LoraStrategy.Fused })
+            foreach (var other in new[] { LoraStrategy.BlockMatrix, LoraStrategy.Fused, LoraStrategy.FusedMma })
             {
                 var result = problem.Run(device, DType.BF16, other);
                 // Composed rounds y to BF16 two or three times, the others once: a few units of 2^-8.
@@ -123,9 +123,9 @@ public class LoraLinearCudaTests
             first = problem.RunOn(device, DType.BF16);
             AssertClose(expected, first, 1.0 / 64);
             Assert.Contains("lora_pad_bf16", launched); // the block matrix
-            Assert.Contains("gemm_mma_nt", launched); // fused, with a bias
-            Assert.Contains("lora_wgmma_backward", launched);
-            // Three ways of two products, six times each: most launches were trials.
+            foreach (var fused in new[] { "gemm_mma_nt", "gemm_mma_nn", "lora_wgmma_forward", "lora_wgmma_backward" })
+                Assert.Contains(fused, launched);
+            // Four ways of two products, six times each: most launches were trials.
             Assert.True(launched.Count > 60, $"{launched.Count} launches");
             launched.Clear();
             // Known by now: the same bits, and nothing is tried again.
