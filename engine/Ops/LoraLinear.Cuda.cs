@@ -138,8 +138,10 @@ internal unsafe partial class LoraLinearOp
         using var trial = Tensor.Owned(to.Shape, to.DType, to.Device);
         if (ds is not null)
             to.Device.Clear(ds.Pointer, (long)product.M * RankPitch * sizeof(ushort));
+        ReadOnlySpan<LoraStrategy> all =
+            [LoraStrategy.Composed, LoraStrategy.BlockMatrix, LoraStrategy.Fused, LoraStrategy.FusedMma];
         var chosen = choices.Choose(
-            product, [LoraStrategy.Composed, LoraStrategy.BlockMatrix, LoraStrategy.Fused], strategy =>
+            product, HasWgmma ? all : all[..^1], strategy =>
             {
                 if (dy is null)
                     Forward(strategy, trial, (ulong)Scratch<byte>());
