@@ -3,7 +3,7 @@ using CudaLora.Kernels.Simd;
 
 namespace CudaLora.Kernels.Ops;
 
-/// <summary>Two groups, three slots: one with a gradient and vectors, one without, one of odd length and address.</summary>
+/// <summary>Two groups, three slots: one of vectors, one without a gradient, one of odd length and address.</summary>
 internal abstract unsafe class AdamWLab(string entry) : KernelLab
 {
     protected const double Beta1 = 0.9, Beta2 = 0.999, Epsilon = 1e-8, Factor = 0.75;

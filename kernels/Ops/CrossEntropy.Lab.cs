@@ -7,7 +7,8 @@ internal abstract class LabelLab(bool bf16) : RowLab(bf16)
 {
     // Ignored by the usual label, and by one past the vocabulary.
     protected static int[] Labels(int rows, int cols) =>
-        [.. Enumerable.Range(0, rows).Select(r => r % 5 == 3 ? -100 : r % 7 == 2 ? cols : (r * 7919 + cols - 1) % cols)];
+        [.. Enumerable.Range(0, rows)
+            .Select(r => r % 5 == 3 ? -100 : r % 7 == 2 ? cols : (r * 7919 + cols - 1) % cols)];
 
     protected static bool Counts(int label, int cols) => label >= 0 && label < cols;
 
@@ -90,7 +91,8 @@ internal abstract class LabelLab(bool bf16) : RowLab(bf16)
                 context.Stream, new(logits.Address, labelsOn.Pointer, y.Single, lse.Single, rows, cols), Bf16);
             double[] total = SoftmaxLab.LogSums(x, cols);
             for (int r = 0; r < rows; r++) total[r] = Counts(labels[r], cols) ? total[r] : 0;
-            double[] expected = [.. labels.Select((label, r) => !Counts(label, cols) ? 0 : x[r * cols + label] - total[r])];
+            double[] expected =
+                [.. labels.Select((label, r) => Counts(label, cols) ? x[r * cols + label] - total[r] : 0)];
             double error = Math.Max(Distance(y.ToArray(), expected), Distance(lse.ToArray(), total));
             return new LabRun(
                 RowTeam.Shape(rows, cols, Bf16, 0), error, 1e-5, Size * count + 12L * rows, 4.0 * count);

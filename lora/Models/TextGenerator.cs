@@ -104,8 +104,8 @@ public static class TextGenerator
             cache = new KvCache(model.Config, prompts.Count, room + 1, model.Placement);
             if (model.Device is CudaDevice cuda && model.Config.VocabSize <= CudaSampler.LargestVocabulary)
                 onDevice = new CudaSampler(
-                    cuda, new SamplingRule(options.Temperature, options.TopK, options.TopP, options.Seed), prompts.Count,
-                    model.Config.VocabSize);
+                    cuda, new SamplingRule(options.Temperature, options.TopK, options.TopP, options.Seed),
+                    prompts.Count, model.Config.VocabSize);
         }
 
         public void Dispose()
