@@ -29,6 +29,9 @@ internal unsafe partial class LoraLinearOp
     /// <summary>Gradients of W0 and b that are wanted.</summary>
     private protected virtual void WeightGradBaseCuda(Tensor dy) => LinearOp.WeightGradCuda(x, weight!, bias, dy);
 
+    /// <summary>y for a few tokens, when no gradient is wanted; false if this is no such case.</summary>
+    private protected virtual bool TryDecode(Tensor y) => LoraDecoding.TryRun(x, weight, bias, a, b, scale, y);
+
     /// <summary>W0 in BF16, to be released.</summary>
     private protected virtual CudaProduct.Factor BaseFactor() => CudaProduct.As(DType.BF16, weight!);
 
@@ -46,7 +49,7 @@ internal unsafe partial class LoraLinearOp
         if (y.Count == 0)
             return;
         RequireAdapterType();
-        if (dropout.Probability == 0 && LoraDecoding.TryRun(x, weight, bias, a, b, scale, y))
+        if (dropout.Probability == 0 && TryDecode(y))
             return;
         var s = (ulong)RentScratch<byte>((long)y.Shape.Rows * RankPitch * x.DType.Size()); // S = drop(x) Aᵀ (M, r)
         Thin(x, a, 1, a.Shape[1], true, 0, null, s, Kept);
