@@ -77,6 +77,7 @@ public static class TextGenerator
         private readonly SamplingOptions options;
         private readonly Action<int, int>? onToken;
         private readonly Sampler sampler;
+        private readonly CudaSampler? onDevice;
         private readonly IReadOnlyList<int> stopIds;
         private readonly List<int>[] tokens;
         private readonly StopReason?[] stops;
@@ -101,9 +102,17 @@ public static class TextGenerator
                 (long)longest + options.MaxNewTokens, Math.Max(longest, model.Config.MaxPositions));
             // One slot to spare: rows that have ended are computed on, their token landing where nothing is read.
             cache = new KvCache(model.Config, prompts.Count, room + 1, model.Placement);
+            if (model.Device is CudaDevice cuda && model.Config.VocabSize <= CudaSampler.LargestVocabulary)
+                onDevice = new CudaSampler(
+                    cuda, new SamplingRule(options.Temperature, options.TopK, options.TopP, options.Seed), prompts.Count,
+                    model.Config.VocabSize);
         }
 
-        public void Dispose() => cache.Dispose();
+        public void Dispose()
+        {
+            onDevice?.Dispose();
+            cache.Dispose();
+        }
 
         public Continuation[] ToEnd(CancellationToken cancel)
         {
@@ -138,15 +147,35 @@ public static class TextGenerator
         {
             using var scope = TensorScope.Begin();
             var hidden = model.Hidden(Tensor.From(ids, Shape.Of(prompts.Count, width), model.Device), cache, counts);
-            var scores = OnHost(model.Logits(Last(hidden))); // (B, V)
+            var scores = model.Logits(Last(hidden)); // (B, V)
+            if (onDevice is null)
+                Choose(OnHost(scores), step);
+            else
+                Choose(onDevice, scores, step);
+            return Array.Exists(stops, stop => stop is null);
+        }
+
+        private void Choose(ReadOnlySpan<float> scores, int step)
+        {
             var vocabulary = model.Config.VocabSize;
             for (var b = 0; b < prompts.Count; b++)
             {
-                if (stops[b] is not null)
-                    continue;
-                Take(b, sampler.Next(scores.Slice(b * vocabulary, vocabulary), b, step));
+                if (stops[b] is null)
+                    Take(b, sampler.Next(scores.Slice(b * vocabulary, vocabulary), b, step));
             }
-            return Array.Exists(stops, stop => stop is null);
+        }
+
+        // The same choices, without moving the scores.
+        private void Choose(CudaSampler onDevice, Tensor scores, int step)
+        {
+            onDevice.SetStep(step);
+            onDevice.Queue(scores);
+            var chosen = onDevice.Read();
+            for (var b = 0; b < prompts.Count; b++)
+            {
+                if (stops[b] is null)
+                    Take(b, chosen[b]);
+            }
         }
 
         private void Take(int row, int token)
