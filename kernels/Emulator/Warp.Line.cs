@@ -9,7 +9,7 @@ namespace CudaLora.Kernels.Emulator;
 /// </summary>
 internal sealed unsafe partial class Warp
 {
-    /// <summary>The last access resolved was such a line, which starts at the first of <see cref="Pointers"/>.</summary>
+    /// <summary>The last access was such a line, which starts at the first of <see cref="Pointers"/>.</summary>
     public bool IsConsecutive { get; private set; }
 
     /// <summary>False when the access is no such line, or has a fault: then it is looked at lane by lane.</summary>
