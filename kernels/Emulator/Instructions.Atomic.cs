@@ -122,6 +122,8 @@ internal static unsafe partial class Instructions
                 if (i.Rows2.Length > 0 && i.Rows2[v] >= 0) WriteLane(w, i.Rows2[v], i.Size, lane, old);
             }
         }
+        // The acquire half comes after the exchange, whose value may be another block's that ran meanwhile.
+        if (i.Mode == 1) w.Cluster.Synchronise(w);
     }
 
     internal static uint Exchange32(uint* at, LaneFunction body, uint b, uint c)
