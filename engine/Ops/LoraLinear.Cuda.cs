@@ -25,6 +25,9 @@ internal unsafe partial class LoraLinearOp
     private protected virtual CudaProduct.Factor BaseAs(DType dtype) => CudaProduct.As(
         dtype, weight ?? throw new NotSupportedException($"[{Name}] with a 4-bit base runs on the CPU only"));
 
+    /// <summary>y for a few tokens, when no gradient is wanted; false if this is no such case.</summary>
+    private protected virtual bool TryDecode(Tensor y) => LoraDecoding.TryRun(x, weight, bias, a, b, scale, y);
+
     /// <summary>W0 in BF16 into a buffer with wider rows.</summary>
     private protected virtual void PadBase(ulong to, int pitch)
     {
@@ -39,7 +42,7 @@ internal unsafe partial class LoraLinearOp
         if (y.Count == 0)
             return;
         RequireAdapterType();
-        if (dropout.Probability == 0 && LoraDecoding.TryRun(x, weight, bias, a, b, scale, y))
+        if (dropout.Probability == 0 && TryDecode(y))
             return;
         var s = (ulong)RentScratch<byte>((long)y.Shape.Rows * RankPitch * x.DType.Size()); // S = drop(x) Aᵀ (M, r)
         Thin(x, a, 1, a.Shape[1], true, 0, null, s, Kept);

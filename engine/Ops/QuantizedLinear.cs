@@ -109,7 +109,11 @@ internal sealed unsafe class QuantizedLinearOp : Op
         return new CudaProduct.Factor((ulong)values.Pointer, values);
     }
 
-    protected override void ForwardCuda(Tensor y) => ForwardCuda(x, weight, bias, y);
+    protected override void ForwardCuda(Tensor y)
+    {
+        if (!QuantizedDecoding.TryRun(x, weight, bias, null, null, 0, y))
+            ForwardCuda(x, weight, bias, y);
+    }
 
     protected override void BackwardCuda(Tensor y, Tensor dy)
     {

@@ -78,6 +78,7 @@ public static class TextGenerator
         private readonly Action<int, int>? onToken;
         private readonly Sampler sampler;
         private readonly CudaSampler? onDevice;
+        private readonly DecodeStep? decode;
         private readonly IReadOnlyList<int> stopIds;
         private readonly List<int>[] tokens;
         private readonly StopReason?[] stops;
@@ -102,14 +103,17 @@ public static class TextGenerator
                 (long)longest + options.MaxNewTokens, Math.Max(longest, model.Config.MaxPositions));
             // One slot to spare: rows that have ended are computed on, their token landing where nothing is read.
             cache = new KvCache(model.Config, prompts.Count, room + 1, model.Placement);
-            if (model.Device is CudaDevice cuda && model.Config.VocabSize <= CudaSampler.LargestVocabulary)
-                onDevice = new CudaSampler(
-                    cuda, new SamplingRule(options.Temperature, options.TopK, options.TopP, options.Seed),
-                    prompts.Count, model.Config.VocabSize);
+            if (model.Device is not CudaDevice cuda || model.Config.VocabSize > CudaSampler.LargestVocabulary)
+                return;
+            onDevice = new CudaSampler(
+                cuda, new SamplingRule(options.Temperature, options.TopK, options.TopP, options.Seed), prompts.Count,
+                model.Config.VocabSize);
+            decode = new DecodeStep(model, cuda, cache, onDevice);
         }
 
         public void Dispose()
         {
+            decode?.Dispose();
             onDevice?.Dispose();
             cache.Dispose();
         }
@@ -145,6 +149,11 @@ public static class TextGenerator
         // Reads the ids and chooses one token per row; false when all rows have ended.
         private bool Step(int[] ids, int width, int step)
         {
+            if (width == 1 && decode is not null)
+            {
+                Take(decode.Run(ids, counts, step));
+                return Array.Exists(stops, stop => stop is null);
+            }
             using var scope = TensorScope.Begin();
             var hidden = model.Hidden(Tensor.From(ids, Shape.Of(prompts.Count, width), model.Device), cache, counts);
             var scores = model.Logits(Last(hidden)); // (B, V)
@@ -170,7 +179,11 @@ public static class TextGenerator
         {
             onDevice.SetStep(step);
             onDevice.Queue(scores);
-            var chosen = onDevice.Read();
+            Take(onDevice.Read());
+        }
+
+        private void Take(ReadOnlySpan<int> chosen)
+        {
             for (var b = 0; b < prompts.Count; b++)
             {
                 if (stops[b] is null)

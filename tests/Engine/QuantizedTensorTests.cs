@@ -63,6 +63,29 @@ public unsafe class QuantizedTensorTests
         Assert.InRange(read.ErrorFrom(before).Relative, least, most);
     }
 
+    // Codes may be stored as wider numbers (quant_storage): the same bytes under another type.
+    [Fact]
+    public void CodesStoredAsBFloat16_AreTheSameBytes()
+    {
+        using var folder = new TemporaryFolder();
+        using var set = SafetensorsSet.Open(Golden, "layers");
+        var writer = new SafetensorsWriter();
+        foreach (var name in QuantizedTensorFiles.KeysOf(set, "nested.weight").Append("nested.weight"))
+        {
+            var (file, entry) = set.Tensors[name];
+            if (name == "nested.weight")
+                writer.Add(name, SafetensorsDType.BF16, [entry.ByteCount / 2, 1], file.Bytes(entry).ToArray());
+            else
+                writer.Add(name, entry.DType, [.. entry.Shape], file.Bytes(entry).ToArray());
+        }
+        writer.Save(folder.File("model.safetensors"));
+        using var stored = SafetensorsSet.Open(folder.Path);
+        using var read = QuantizedTensorFiles.Read(stored, "nested.weight");
+        using var values = read.Dequantize();
+        using var after = Floats(set, "after.nested");
+        Assert.Equal(after.ToArray(), values.ToArray());
+    }
+
     [Theory]
     [InlineData(64, false, 4.5)]
     [InlineData(64, true, 4.127)]
