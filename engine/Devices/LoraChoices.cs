@@ -54,7 +54,7 @@ public sealed class LoraChoices
             : Path.Combine(
                 Environment.GetFolderPath(Environment.SpecialFolder.LocalApplicationData), "cudalora", "lora.tsv");
 
-    /// <summary>What is chosen for the products this device has been timed on: in this process, or written in the file.</summary>
+    /// <summary>What is chosen for the products this device was timed on, in this process or in the file.</summary>
     public IReadOnlyDictionary<string, LoraStrategy> Known
     {
         get

@@ -19,27 +19,20 @@ internal unsafe partial class LoraLinearOp
 
     private bool HasWgmma => Cuda.Context.Properties.Capability == 90;
 
-    /// <summary>y = x W0ᵀ + b on a CUDA device.</summary>
-    private protected virtual void ForwardBaseCuda(Tensor y) => LinearOp.ForwardCuda(x, weight!, bias, y);
-
-    /// <summary>g (+)= dY W0: the gradient of x along the base path.</summary>
-    private protected virtual void InputGradBaseCuda(Tensor dy, Tensor g, bool add) =>
-        LinearOp.InputGradCuda(weight!, dy, g, add);
-
-    /// <summary>Gradients of W0 and b that are wanted.</summary>
-    private protected virtual void WeightGradBaseCuda(Tensor dy) => LinearOp.WeightGradCuda(x, weight!, bias, dy);
-
     /// <summary>y for a few tokens, when no gradient is wanted; false if this is no such case.</summary>
     private protected virtual bool TryDecode(Tensor y) => LoraDecoding.TryRun(x, weight, bias, a, b, scale, y);
 
-    /// <summary>W0 in BF16, to be released.</summary>
-    private protected virtual CudaProduct.Factor BaseFactor() => CudaProduct.As(DType.BF16, weight!);
+    /// <summary>
+    /// W0 (out, in) in the type of the products: itself, a cast copy, or what a 4-bit base is decoded to.
+    /// </summary>
+    private protected virtual CudaProduct.Factor BaseAs(DType dtype) => CudaProduct.As(
+        dtype, weight ?? throw new NotSupportedException($"[{Name}] with a 4-bit base runs on the CPU only"));
 
     /// <summary>W0 in BF16 into a buffer with wider rows.</summary>
     private protected virtual void PadBase(ulong to, int pitch)
     {
-        var (n, k) = (weight!.Shape[0], weight.Shape[1]);
-        var w = BaseFactor();
+        var (n, k) = (b.Shape[0], a.Shape[1]);
+        var w = BaseAs(DType.BF16);
         LoraPack.Pad(Cuda.Stream, n, new(w.Address, to, k, k, pitch));
         w.Release();
     }
@@ -71,7 +64,7 @@ internal unsafe partial class LoraLinearOp
         }
         if (NeedsGrad(a))
             Thin(x, null, 0, 0, true, ds, a, 0, Kept); // dA = dSᵀ drop(x)
-        WeightGradBaseCuda(dy);
+        LinearOp.WeightGradCuda(x, weight, bias, dy);
         if (NeedsGrad(x))
         {
             var g = GradOf(x, out var add);
@@ -148,8 +141,10 @@ internal unsafe partial class LoraLinearOp
         using var trial = Tensor.Owned(to.Shape, to.DType, to.Device);
         if (ds is not null)
             to.Device.Clear(ds.Pointer, (long)product.M * RankPitch * sizeof(ushort));
+        ReadOnlySpan<LoraStrategy> all =
+            [LoraStrategy.Composed, LoraStrategy.BlockMatrix, LoraStrategy.Fused, LoraStrategy.FusedMma];
         var chosen = choices.Choose(
-            product, [LoraStrategy.Composed, LoraStrategy.BlockMatrix, LoraStrategy.Fused], strategy =>
+            product, HasWgmma ? all : all[..^1], strategy =>
             {
                 if (dy is null)
                     Forward(strategy, trial, (ulong)Scratch<byte>());

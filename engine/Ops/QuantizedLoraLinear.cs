@@ -42,15 +42,7 @@ internal sealed class QuantizedLoraLinearOp(
     private protected override bool TryDecode(Tensor y) =>
         QuantizedDecoding.TryRun(input, weight, shift, down, up, factor, y);
 
-    private protected override void ForwardBaseCuda(Tensor y) =>
-        QuantizedLinearOp.ForwardCuda(input, weight, shift, y);
-
-    private protected override void InputGradBaseCuda(Tensor dy, Tensor g, bool add) =>
-        QuantizedLinearOp.InputGradCuda(weight, dy, g, add);
-
-    private protected override void WeightGradBaseCuda(Tensor dy) => QuantizedLinearOp.BiasGradCuda(shift, dy);
-
-    private protected override CudaProduct.Factor BaseFactor() => QuantizedLinearOp.Decoded(weight, DType.BF16);
+    private protected override CudaProduct.Factor BaseAs(DType dtype) => QuantizedLinearOp.Decoded(weight, dtype);
 
     // Straight into the padded buffer.
     private protected override void PadBase(ulong to, int pitch) => weight.DequantizeTo(to, pitch, DType.BF16);

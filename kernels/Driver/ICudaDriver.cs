@@ -19,7 +19,7 @@ public unsafe interface ICudaDriver
     string? LastFault { get; }
 
     /// <summary>
-    /// Whether the time between two events is that of a device, so that it can decide between two ways of doing the same.
+    /// Whether the time between two events is that of a device, so that it can tell which of two ways is faster.
     /// </summary>
     bool KeepsTime => true;
 
