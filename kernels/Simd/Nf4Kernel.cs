@@ -4,7 +4,7 @@ using System.Runtime.Intrinsics.X86;
 
 namespace CudaLora.Kernels.Simd;
 
-/// <summary>Block-wise NF4 as bitsandbytes makes it (Dettmers et al. 2023, arXiv 2305.14314), and its inverse.</summary>
+/// <summary>Block-wise NF4 as bitsandbytes makes it (Dettmers et al. 2023, arXiv 2305.14314), and back.</summary>
 public static unsafe class Nf4Kernel
 {
     private const uint Magnitude = 0x7FFFFFFF;
