@@ -6,17 +6,16 @@ namespace CudaLora.Lora;
 /// A LoRA adapter on a whole model: one <see cref="LoraLinear"/> per targeted layer, and trained copies of
 /// <c>modules_to_save</c>. Several can live on one base; one is active at a time. Files are PEFT's.
 /// </summary>
-public sealed class LoraAdapter : IDisposable
+public sealed class LoraAdapter : ModelAdapter
 {
-    private readonly Generator random;
     private readonly List<LoraLinear> layers = [];
     private readonly List<FullLayer> fullLayers = [];
     private readonly AdapterBiases biases;
 
     private LoraAdapter(
         CausalLM model, LoraConfig config, IReadOnlyList<LoraTarget> targets, Generator random, string name)
+        : base(model, random, name)
     {
-        (Model, Name, this.random) = (model, name, random);
         Config = TargetModules.Expanded(config, targets, model.ModulePaths()) with
         {
             FanInFanOut = targets.Any(target => target.Module.Kind == ModuleKind.Conv1D),
@@ -26,39 +25,25 @@ public sealed class LoraAdapter : IDisposable
         fullLayers.AddRange(SavedModules(model, config).Select(module => new FullLayer(module)));
         layers.AddRange(targets.Select(target => LoraLinear.New(
             linears[target.Module.Path], config, target.Rank, target.Scale, random)));
-        var active = model.ActiveAdapter is { IsMerged: false } other ? other.biases : null;
+        var active = model.ActiveAdapter is LoraAdapter { IsMerged: false } other ? other.biases : null;
         active?.Use(false);
         biases = new AdapterBiases(BaseBiases());
         active?.Use(true);
     }
 
-    /// <summary>The base model.</summary>
-    public CausalLM Model { get; }
-
     /// <summary>The config, with the target modules it resolved to.</summary>
     public LoraConfig Config { get; }
-
-    /// <summary>Name among the adapters of a base.</summary>
-    public string Name { get; }
 
     /// <summary>The adapted layers in model order.</summary>
     public IReadOnlyList<LoraLinear> Layers => layers;
 
-    /// <summary>Values in A, B and the trained copies.</summary>
-    public long AddedParameters => AdapterParameters().Sum(p => p.Value.Count);
+    /// <inheritdoc/>
+    public override string Description =>
+        $"LoRA, r {Config.R}, alpha {Config.LoraAlpha}{(Config.UseRsLora ? ", rsLoRA" : "")}, "
+        + $"dropout {Config.LoraDropout}";
 
-    /// <summary>Tensors of the loaded file that this adapter has no place for; for a warning.</summary>
-    public IReadOnlyList<string> IgnoredTensors { get; private set; } = [];
-
-    /// <summary>True while it takes part in the forward pass.</summary>
-    public bool IsActive => Model.ActiveAdapter == this;
-
-    /// <summary>True while it is part of the base weights.</summary>
-    public bool IsMerged { get; private set; }
-
-    internal IReadOnlyList<FullLayer> FullLayers => fullLayers;
-
-    internal AdapterBiases Biases => biases;
+    /// <inheritdoc/>
+    public override long AddedParameters => AdapterParameters().Sum(p => p.Value.Count);
 
     /// <summary>
     /// A new adapter, initialised from <paramref name="random"/>, active and trainable; the base is frozen.
@@ -70,9 +55,7 @@ public sealed class LoraAdapter : IDisposable
         config.Validate();
         var targets = TargetModules.Resolve(config, model.ModulePaths(), model.Config.Family);
         var adapter = new LoraAdapter(model, config, targets, random, name);
-        model.SetTrainable(false);
-        adapter.SetTrainable(true);
-        adapter.Activate();
+        adapter.Begin();
         return adapter;
     }
 
@@ -86,114 +69,56 @@ public sealed class LoraAdapter : IDisposable
         var targets = TargetModules.Resolve(
             config, model.ModulePaths(), model.Config.Family, everyNameMustMatch: false);
         var adapter = new LoraAdapter(model, config, targets, random ?? new Generator(0), name);
-        try
-        {
-            adapter.IgnoredTensors = PeftFiles.Read(adapter, folder);
-            adapter.SetTrainable(false);
-            adapter.Activate();
-            return adapter;
-        }
-        catch
-        {
-            adapter.Dispose();
-            throw;
-        }
+        adapter.LoadFrom(folder);
+        return adapter;
     }
 
-    /// <summary>
-    /// Writes adapter_config.json and adapter_model.safetensors, values as F32 or rounded to 16 bits.
-    /// </summary>
-    public void Save(string folder, SafetensorsDType dtype = SafetensorsDType.F32) =>
-        PeftFiles.Write(this, folder, dtype);
-
-    /// <summary>Overwrites this adapter's values with those of a folder it was saved to.</summary>
-    public void Restore(string folder)
+    /// <inheritdoc/>
+    public override void Save(string folder, SafetensorsDType dtype = SafetensorsDType.F32)
     {
-        if (IsMerged)
-            throw new InvalidOperationException("[lora] adapter must be unmerged before it is restored, but is merged");
-        PeftFiles.Read(this, folder);
+        PeftFiles.Write(Slots(), folder, dtype);
+        Config.Write(folder);
     }
 
-    /// <summary>Puts this adapter into the forward pass, and any other out of it.</summary>
-    public void Activate()
+    /// <inheritdoc/>
+    public override IEnumerable<Parameter> TrainableParameters() => AdapterParameters().Concat(biases.Parameters);
+
+    private protected override void ReadValues(string folder) => IgnoredTensors = PeftFiles.Read(Slots(), folder);
+
+    private protected override void Attach(bool on)
     {
-        Model.ActiveAdapter?.Deactivate();
         foreach (var layer in layers)
-            layer.Linear.Adapter = layer;
+            layer.Linear.Adapter = on ? layer : null;
         foreach (var layer in fullLayers)
-            layer.Attach(true);
-        biases.Use(true);
-        Model.Random = random;
-        Model.ActiveAdapter = this;
+            layer.Attach(on);
+        biases.Use(on || IsMerged);
     }
 
     /// <summary>
-    /// Takes this adapter out of the forward pass: unless it is merged, the model is the base again, bit for bit.
+    /// Adds s B A to the weights of every layer, and puts trained copies and biases in the place of the base's.
     /// </summary>
-    public void Deactivate()
+    private protected override void MergeWeights()
     {
-        if (!IsActive)
-            return;
-        foreach (var layer in layers)
-            layer.Linear.Adapter = null;
-        foreach (var layer in fullLayers)
-            layer.Attach(false);
-        biases.Use(IsMerged);
-        Model.ActiveAdapter = null;
-    }
-
-    /// <summary>
-    /// Adds s B A to the base weights of every layer, and puts trained copies and biases in the place of the base's:
-    /// the model can then be saved as one without adapter. Several adapters with copies or biases of the same layers
-    /// are unmerged in reverse order.
-    /// </summary>
-    /// <exception cref="UserErrorException">
-    /// It changes a weight that the embedding and the output layer share; the merged model could not hold both.
-    /// </exception>
-    public void Merge()
-    {
-        if (IsMerged)
-            return;
         RequireUntied();
         foreach (var layer in layers)
             layer.Merge();
         foreach (var layer in fullLayers)
             layer.Merge();
         biases.Use(true);
-        IsMerged = true;
     }
 
-    /// <summary>
-    /// Undoes <see cref="Merge"/>. Weights with s B A return to within F32 rounding, all others bit for bit.
-    /// </summary>
-    public void Unmerge()
+    private protected override void UnmergeWeights()
     {
-        if (!IsMerged)
-            return;
         foreach (var layer in layers)
             layer.Unmerge();
         foreach (var layer in fullLayers)
             layer.Unmerge();
         biases.Use(IsActive);
-        IsMerged = false;
     }
 
-    /// <summary>Trains or freezes A, B, the trained copies and the biases the config names.</summary>
-    public void SetTrainable(bool trainable)
+    /// <inheritdoc/>
+    protected override void Dispose(bool disposing)
     {
-        foreach (var parameter in TrainableParameters())
-            parameter.Trainable = trainable;
-    }
-
-    /// <summary>Everything that trains: A, B, trained copies, and the base biases that <c>bias</c> selects.</summary>
-    public IEnumerable<Parameter> TrainableParameters() => AdapterParameters().Concat(biases.Parameters);
-
-    /// <summary>Leaves the model and releases all values. A merged adapter stays in the base weights.</summary>
-    public void Dispose()
-    {
-        // After the model, there is nothing to put back.
-        if (Model.Parameters().Any())
-            Deactivate();
         foreach (var layer in layers)
             layer.Dispose();
         foreach (var layer in fullLayers)
@@ -201,6 +126,27 @@ public sealed class LoraAdapter : IDisposable
         biases.Dispose();
         layers.Clear();
         fullLayers.Clear();
+    }
+
+    private IEnumerable<PeftSlot> Slots()
+    {
+        foreach (var layer in layers)
+        {
+            foreach (var parameter in layer.Parameters())
+                yield return PeftSlot.Of(parameter);
+        }
+        foreach (var layer in fullLayers)
+        {
+            foreach (var parameter in layer.Parameters)
+                yield return PeftSlot.Of(parameter) with { Transposed = layer.IsConv1D && parameter == layer.Weight };
+        }
+        var adapted = layers.Select(layer => layer.Linear.Bias).ToHashSet();
+        foreach (var (bias, trained) in biases.Values)
+        {
+            var owner = bias.Path.Value[..^".bias".Length];
+            yield return new PeftSlot(
+                PeftSlot.Prefix + owner + (adapted.Contains(bias) ? ".base_layer.bias" : ".bias"), trained);
+        }
     }
 
     private IEnumerable<Parameter> BaseBiases()

@@ -74,8 +74,8 @@ public sealed partial class CausalLM : Module
     /// <summary>The stream dropout in adapters draws from; gradient checkpointing rewinds it.</summary>
     public Generator? Random { get; set; }
 
-    /// <summary>The adapter in the forward pass, or null: <see cref="LoraAdapter.Activate"/>.</summary>
-    public LoraAdapter? ActiveAdapter { get; internal set; }
+    /// <summary>The adapter in the forward pass, or null: <see cref="ModelAdapter.Activate"/>.</summary>
+    public ModelAdapter? ActiveAdapter { get; internal set; }
 
     /// <summary>Number of values in all parameters and 4-bit weights.</summary>
     public long ParameterCount => Parameters().Sum(p => p.Value.Count) + QuantizedCount;

@@ -15,6 +15,7 @@ internal readonly record struct StepOutcome(double Loss, double GradNorm, long T
 internal sealed class StepRunner : IDisposable
 {
     private readonly TrainingArguments arguments;
+    private readonly IFineTuning method;
     private readonly CausalLM model;
     private readonly IObjective objective;
     private readonly Batch[] batches;
@@ -23,7 +24,7 @@ internal sealed class StepRunner : IDisposable
     public StepRunner(TrainingArguments arguments, IFineTuning method, IObjective objective)
     {
         this.arguments = arguments;
-        this.objective = objective;
+        (this.method, this.objective) = (method, objective);
         model = method.Model;
         batches = new Batch[Math.Max(1, arguments.GradientAccumulationSteps)];
         inputs = new InputSet[batches.Length];
@@ -35,6 +36,9 @@ internal sealed class StepRunner : IDisposable
     }
 
     public AdamW Optimizer { get; }
+
+    /// <summary>Steps of the whole run.</summary>
+    public int TotalSteps { get; init; }
 
     /// <summary>Runs one step on the next <paramref name="microBatches"/> of <paramref name="data"/>.</summary>
     public StepOutcome Run(Batcher data, int microBatches, double rateFactor)
@@ -59,10 +63,13 @@ internal sealed class StepRunner : IDisposable
             if (part.RequiresGrad)
                 part.Backward();
         }
+        loss += method.AddPenalty();
         var norm = GradientClip.Norm(Optimizer.Groups);
         if (!double.IsFinite(loss) || !double.IsFinite(norm))
             throw Diverged(first, loss, norm);
-        Optimizer.Step(rateFactor, GradientClip.Scale(norm, arguments.MaxGradNorm));
+        var scale = GradientClip.Scale(norm, arguments.MaxGradNorm);
+        Optimizer.Step(rateFactor, scale);
+        method.Updated(new MethodStep(Optimizer.StepCount, TotalSteps, scale));
         return new StepOutcome(loss, norm, tokens);
     }
 

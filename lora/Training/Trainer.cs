@@ -61,7 +61,7 @@ public sealed class Trainer
     public TrainingResult Run(CancellationToken stop = default)
     {
         Directory.CreateDirectory(arguments.OutputDir);
-        using var runner = new StepRunner(arguments, method, objective);
+        using var runner = new StepRunner(arguments, method, objective) { TotalSteps = TotalSteps };
         var schedule = Schedule.Create(arguments.LrSchedulerType, arguments.WarmupSteps, TotalSteps);
         state = new TrainerState { MaxSteps = TotalSteps, Seed = arguments.Seed };
         Resume(runner);
