@@ -6,11 +6,12 @@ namespace CudaLora.Lora;
 /// A LoRA adapter on a whole model: one <see cref="LoraLinear"/> per targeted layer, and trained copies of
 /// <c>modules_to_save</c>. Several can live on one base; one is active at a time. Files are PEFT's.
 /// </summary>
-public sealed class LoraAdapter : ModelAdapter
+public sealed class LoraAdapter : LayerwiseAdapter
 {
-    private readonly List<LoraLinear> layers = [];
-    private readonly List<FullLayer> fullLayers = [];
+    private readonly LoraLinear[] layers;
+    private readonly FullLayer[] fullLayers;
     private readonly AdapterBiases biases;
+    private bool trainsA = true;
 
     private LoraAdapter(
         CausalLM model, LoraConfig config, IReadOnlyList<LoraTarget> targets, Generator random, string name)
@@ -20,11 +21,15 @@ public sealed class LoraAdapter : ModelAdapter
         {
             FanInFanOut = targets.Any(target => target.Module.Kind == ModuleKind.Conv1D),
         };
-        var linears = model.Linears().ToDictionary(linear => linear.Path.Value);
+        var modules = model.Modules().ToDictionary(module => module.Path.Value);
+        if (config.UseDora && targets.FirstOrDefault(t => !t.Module.IsLinear) is { Rank: > 0 } table)
+            throw new UserErrorException(
+                $"use_dora adapts linear layers, but target_modules has the embedding {table.Module.Path}");
         // Before the layers are made, as it may refuse.
-        fullLayers.AddRange(SavedModules(model, config).Select(module => new FullLayer(module)));
-        layers.AddRange(targets.Select(target => LoraLinear.New(
-            linears[target.Module.Path], config, target.Rank, target.Scale, random)));
+        fullLayers = [.. SavedModules(model, config).Select(module => new FullLayer(module))];
+        Parts.AddRange(targets.Select(target => Part(modules[target.Module.Path], config, target, random)));
+        layers = [.. Parts.OfType<LoraLinear>()];
+        Parts.AddRange(fullLayers);
         var active = model.ActiveAdapter is LoraAdapter { IsMerged: false } other ? other.biases : null;
         active?.Use(false);
         biases = new AdapterBiases(BaseBiases());
@@ -34,16 +39,16 @@ public sealed class LoraAdapter : ModelAdapter
     /// <summary>The config, with the target modules it resolved to.</summary>
     public LoraConfig Config { get; }
 
-    /// <summary>The adapted layers in model order.</summary>
+    /// <summary>The adapted linear layers in model order.</summary>
     public IReadOnlyList<LoraLinear> Layers => layers;
 
     /// <inheritdoc/>
     public override string Description =>
-        $"LoRA, r {Config.R}, alpha {Config.LoraAlpha}{(Config.UseRsLora ? ", rsLoRA" : "")}, "
-        + $"dropout {Config.LoraDropout}";
+        $"{(Config.UseDora ? "DoRA" : "LoRA")}, r {Config.R}, alpha {Config.LoraAlpha}"
+        + $"{(Config.UseRsLora ? ", rsLoRA" : "")}, dropout {Config.LoraDropout}";
 
     /// <inheritdoc/>
-    public override long AddedParameters => AdapterParameters().Sum(p => p.Value.Count);
+    public override long AddedParameters => Parts.SelectMany(part => part.Parameters()).Sum(p => p.Value.Count);
 
     /// <summary>
     /// A new adapter, initialised from <paramref name="random"/>, active and trainable; the base is frozen.
@@ -73,73 +78,89 @@ public sealed class LoraAdapter : ModelAdapter
         return adapter;
     }
 
+    /// <summary>Leaves every A as it began and trains B alone: LoRA-FA (Zhang et al. 2023, arXiv 2308.03303).</summary>
+    public void FreezeA()
+    {
+        trainsA = false;
+        foreach (var layer in layers)
+            layer.A.Trainable = false;
+    }
+
     /// <inheritdoc/>
     public override void Save(string folder, SafetensorsDType dtype = SafetensorsDType.F32)
     {
-        PeftFiles.Write(Slots(), folder, dtype);
-        Config.Write(folder);
+        if (!Config.IsPartOfBase)
+        {
+            PeftFiles.Write(Slots(), folder, dtype);
+            Config.Write(folder);
+            return;
+        }
+        using var scope = TensorScope.Begin();
+        var joined = layers.SelectMany(layer => Slots(layer, layer.Joined()));
+        PeftFiles.Write(joined.Concat(OtherSlots()), folder, dtype);
+        Config.Joined().Write(folder);
     }
 
     /// <inheritdoc/>
-    public override IEnumerable<Parameter> TrainableParameters() => AdapterParameters().Concat(biases.Parameters);
+    public override IEnumerable<Parameter> TrainableParameters() => base.TrainableParameters()
+        .Except(trainsA ? [] : layers.Select(layer => layer.A))
+        .Concat(biases.Parameters);
 
-    private protected override void ReadValues(string folder) => IgnoredTensors = PeftFiles.Read(Slots(), folder);
+    private protected override IEnumerable<PeftSlot> Slots() => layers
+        .SelectMany(layer => ((IAdapterLayer)layer).Slots()).Concat(OtherSlots());
+
+    private protected override void ReadValues(string folder)
+    {
+        if (!Config.IsPartOfBase || LoraConfig.Read(folder).IsPartOfBase)
+        {
+            base.ReadValues(folder);
+            return;
+        }
+        using var scope = TensorScope.Begin();
+        var read = layers.Select(layer => (layer, Values: layer.Joined())).ToArray();
+        IgnoredTensors = PeftFiles.Read(
+            read.SelectMany(pair => Slots(pair.layer, pair.Values)).Concat(OtherSlots()), folder);
+        foreach (var (layer, values) in read)
+            layer.Split(values.A, values.B);
+    }
 
     private protected override void Attach(bool on)
     {
-        foreach (var layer in layers)
-            layer.Linear.Adapter = on ? layer : null;
-        foreach (var layer in fullLayers)
-            layer.Attach(on);
+        base.Attach(on);
         biases.Use(on || IsMerged);
     }
 
-    /// <summary>
-    /// Adds s B A to the weights of every layer, and puts trained copies and biases in the place of the base's.
-    /// </summary>
     private protected override void MergeWeights()
     {
-        RequireUntied();
-        foreach (var layer in layers)
-            layer.Merge();
-        foreach (var layer in fullLayers)
-            layer.Merge();
+        base.MergeWeights();
         biases.Use(true);
     }
 
     private protected override void UnmergeWeights()
     {
-        foreach (var layer in layers)
-            layer.Unmerge();
-        foreach (var layer in fullLayers)
-            layer.Unmerge();
+        base.UnmergeWeights();
         biases.Use(IsActive);
     }
 
     /// <inheritdoc/>
     protected override void Dispose(bool disposing)
     {
-        foreach (var layer in layers)
-            layer.Dispose();
-        foreach (var layer in fullLayers)
-            layer.Dispose();
+        base.Dispose(disposing);
         biases.Dispose();
-        layers.Clear();
-        fullLayers.Clear();
     }
 
-    private IEnumerable<PeftSlot> Slots()
+    private static IAdapterLayer Part(Module module, LoraConfig config, LoraTarget target, Generator random) =>
+        module is Embedding table
+            ? new LoraEmbedding(table, target.Rank, target.Scale, random)
+            : LoraLinear.New((Linear)module, config, target.Rank, target.Scale, random);
+
+    private static IEnumerable<PeftSlot> Slots(LoraLinear layer, (Tensor A, Tensor B) values) =>
+        [PeftSlot.Of(layer.A) with { Value = values.A }, PeftSlot.Of(layer.B) with { Value = values.B }];
+
+    private IEnumerable<PeftSlot> OtherSlots()
     {
-        foreach (var layer in layers)
-        {
-            foreach (var parameter in layer.Parameters())
-                yield return PeftSlot.Of(parameter);
-        }
-        foreach (var layer in fullLayers)
-        {
-            foreach (var parameter in layer.Parameters)
-                yield return PeftSlot.Of(parameter) with { Transposed = layer.IsConv1D && parameter == layer.Weight };
-        }
+        foreach (var slot in Parts.Except(layers).SelectMany(part => part.Slots()))
+            yield return slot;
         var adapted = layers.Select(layer => layer.Linear.Bias).ToHashSet();
         foreach (var (bias, trained) in biases.Values)
         {
@@ -158,22 +179,7 @@ public sealed class LoraAdapter : ModelAdapter
             _ => [],
         };
         // A whole layer trains the bias of its copy.
-        return chosen.Except(fullLayers.SelectMany(layer => layer.Replaced));
-    }
-
-    private IEnumerable<Parameter> AdapterParameters() =>
-        layers.SelectMany(l => l.Parameters()).Concat(fullLayers.SelectMany(l => l.Parameters));
-
-    private void RequireUntied()
-    {
-        if (!Model.Config.TieWordEmbeddings)
-            return;
-        var shared = Model.Embedding.Weight;
-        if (layers.Any(l => l.Linear is { Quantized: null } linear && linear.Weight == shared)
-            || fullLayers.Any(l => l.Replaced.Contains(shared)))
-            throw new UserErrorException(
-                $"an adapter on {Model.Embedding.Path} or {Model.Head.Path} cannot be merged into this model, whose " +
-                "embedding and output layer are one weight (tie_word_embeddings); use the adapter as it is");
+        return chosen.Except(fullLayers.SelectMany(layer => layer.Merged()));
     }
 
     private static List<Module> SavedModules(CausalLM model, LoraConfig config)
