@@ -7,7 +7,9 @@ public static class AdapterFolder
 {
     private static readonly (string Type, Loader Load)[] Types =
     [
-        ("LORA", LoraAdapter.Load),
+        ("LORA", LoraAdapter.Load), ("ADALORA", AdaLoraAdapter.Load), ("VERA", VeraAdapter.Load),
+        ("IA3", Ia3Adapter.Load), ("PREFIX_TUNING", VirtualTokenAdapter.Load),
+        ("PROMPT_TUNING", VirtualTokenAdapter.Load), ("P_TUNING", VirtualTokenAdapter.Load),
     ];
 
     private delegate ModelAdapter Loader(CausalLM model, string folder, string name, Generator? random);

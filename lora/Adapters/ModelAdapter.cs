@@ -111,6 +111,14 @@ public abstract class ModelAdapter : IDisposable
         GC.SuppressFinalize(this);
     }
 
+    /// <summary>What a checkpoint must hold that <see cref="Save"/> leaves out.</summary>
+    internal virtual IEnumerable<(string Name, Tensor Value)> TrainingState() => [];
+
+    /// <summary>Told when <see cref="TrainingState"/> has been filled from a checkpoint.</summary>
+    internal virtual void TrainingStateRead()
+    {
+    }
+
     /// <summary>Puts the adapter into the slots of the model's layers, or empties them.</summary>
     private protected abstract void Attach(bool on);
 

@@ -25,4 +25,10 @@ public class AdapterFineTuning(ModelAdapter adapter, string method) : IFineTunin
 
     /// <inheritdoc/>
     public void Restore(string folder) => adapter.Restore(folder);
+
+    /// <inheritdoc/>
+    public virtual IEnumerable<(string Name, Tensor Value)> State() => adapter.TrainingState();
+
+    /// <inheritdoc/>
+    public void StateRead() => adapter.TrainingStateRead();
 }

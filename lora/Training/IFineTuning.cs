@@ -41,6 +41,11 @@ public interface IFineTuning
 
     /// <summary>What a checkpoint must hold beyond <see cref="Save"/>: read back after <see cref="Restore"/>.</summary>
     IEnumerable<(string Name, Tensor Value)> State() => [];
+
+    /// <summary>Told when <see cref="State"/> has been filled from a checkpoint.</summary>
+    void StateRead()
+    {
+    }
 }
 
 /// <summary>A finished optimiser step.</summary>

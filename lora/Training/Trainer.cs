@@ -86,7 +86,7 @@ public sealed class Trainer
         }
         method.Model.Training = false;
         if (end != TrainingEnd.Interrupted && arguments.LoadBestModelAtEnd && state.BestModelCheckpoint is { } best)
-            method.Restore(best);
+            TrainingCheckpoint.ReadMethod(best, method);
         method.Save(arguments.OutputDir);
         AddLastRow(meter, clock.Elapsed);
         state.Write(arguments.OutputDir, arguments);

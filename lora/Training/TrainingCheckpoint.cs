@@ -34,12 +34,20 @@ internal static class TrainingCheckpoint
     public static TrainerState Read(string folder, IFineTuning method, AdamW optimizer)
     {
         var state = TrainerState.Read(folder);
-        method.Restore(folder);
+        ReadMethod(folder, method);
         TensorFiles.Read(Path.Combine(folder, OptimizerFile), optimizer.State());
-        var own = method.State().ToArray();
-        if (own.Length > 0)
-            TensorFiles.Read(Path.Combine(folder, MethodFile), own);
         optimizer.StepCount = state.GlobalStep;
         return state;
+    }
+
+    /// <summary>The method's values alone.</summary>
+    public static void ReadMethod(string folder, IFineTuning method)
+    {
+        method.Restore(folder);
+        var own = method.State().ToArray();
+        if (own.Length == 0)
+            return;
+        TensorFiles.Read(Path.Combine(folder, MethodFile), own);
+        method.StateRead();
     }
 }

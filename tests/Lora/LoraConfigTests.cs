@@ -98,7 +98,7 @@ public sealed class LoraConfigTests : IDisposable
     }
 
     [Theory]
-    [InlineData("\"use_qalora\":true", "'use_qalora' must be absent, null, false or empty (not supported), but is true")]
+    [InlineData("\"velora_config\":true", "'velora_config' must be absent, null, false or empty (not supported), but is true")]
     [InlineData("\"use_qalora\":true", "'use_qalora'")]
     [InlineData("\"lora_bias\":true,\"use_dora\":true", "lora_bias cannot be combined with use_dora")]
     [InlineData("\"alora_invocation_tokens\":[1]", "'alora_invocation_tokens'")]
