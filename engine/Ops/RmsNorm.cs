@@ -1,3 +1,4 @@
+using CudaLora.Kernels.Runtime;
 using CudaLora.Kernels.Simd;
 
 namespace CudaLora.Engine;
@@ -20,11 +21,16 @@ internal sealed unsafe class RmsNormOp : Op
     private readonly Tensor x;
     private readonly Tensor weight;
     private readonly float eps;
+    private (Tensor Left, Tensor Right)? terms;
 
-    public RmsNormOp(Tensor x, Tensor weight, float eps)
+    /// <param name="x">What is normalised.</param>
+    /// <param name="weight">Factors.</param>
+    /// <param name="eps">Added to the mean square.</param>
+    /// <param name="terms">On CUDA, two tensors whose sum the kernel first writes into x.</param>
+    public RmsNormOp(Tensor x, Tensor weight, float eps, (Tensor Left, Tensor Right)? terms = null)
         : base("rms_norm", x, weight)
     {
-        (this.x, this.weight, this.eps) = (x, weight, eps);
+        (this.x, this.weight, this.eps, this.terms) = (x, weight, eps, terms);
         Save(x);
         Save(weight);
     }
@@ -44,5 +50,49 @@ internal sealed unsafe class RmsNormOp : Op
         RmsNormKernel.Backward(
             x.Pointer<float>(), weight.Pointer<float>(), Scratch<float>(), dy.Pointer<float>(), x.Shape.Rows,
             x.Shape.Columns, dx, addX, dw, addW);
+    }
+
+    protected override void ForwardCuda(Tensor y)
+    {
+        var (rows, cols, bf16) = (x.Shape.Rows, x.Shape.Columns, x.DType == DType.BF16);
+        var rstd = Tracking ? RentDevice<float>(rows) : default;
+        if (terms is var (left, right))
+            Kernels.Ops.RmsNorm.Residual(
+                Stream(y),
+                new(
+                    left.DeviceAddress, right.DeviceAddress, weight.OnDevice<float>(), x.DeviceAddress, y.DeviceAddress,
+                    rstd, rows, cols, eps),
+                bf16);
+        else
+            Kernels.Ops.RmsNorm.Forward(
+                Stream(y), new(x.DeviceAddress, weight.OnDevice<float>(), y.DeviceAddress, rstd, rows, cols, eps), bf16);
+        terms = null;
+    }
+
+    protected override void BackwardCuda(Tensor y, Tensor dy)
+    {
+        var (rows, cols, bf16) = (x.Shape.Rows, x.Shape.Columns, x.DType == DType.BF16);
+        if (NeedsGrad(weight))
+        {
+            var g = GradOf(weight, out var addW);
+            var perChunk = Kernels.Ops.RmsNorm.RowsPerChunk(rows, cols);
+            var chunks = (rows + perChunk - 1) / perChunk;
+            var partial = x.Device.Rent((long)chunks * cols * sizeof(float));
+            var sums = new DevicePointer<float>((ulong)partial.Pointer);
+            Kernels.Ops.RmsNorm.Weight(
+                Stream(dy), new(x.DeviceAddress, dy.DeviceAddress, ScratchDevice<float>(), sums, rows, cols, perChunk),
+                bf16);
+            Kernels.Ops.RmsNorm.WeightSum(Stream(dy), new(sums, g.OnDevice<float>(), chunks, cols, addW ? 1 : 0));
+            partial.Release();
+        }
+        if (!NeedsGrad(x))
+            return;
+        var dx = GradOf(x, out var addX);
+        Kernels.Ops.RmsNorm.Backward(
+            Stream(dy),
+            new(
+                x.DeviceAddress, weight.OnDevice<float>(), dy.DeviceAddress, ScratchDevice<float>(),
+                addX ? dx.DeviceAddress : 0, dx.DeviceAddress, rows, cols),
+            bf16);
     }
 }

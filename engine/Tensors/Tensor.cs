@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using CudaLora.Kernels.Runtime;
 
 namespace CudaLora.Engine;
 
@@ -138,6 +139,14 @@ public sealed unsafe partial class Tensor : IDisposable
         Device.Fill(Address, value, Count);
     }
 
+    /// <summary>Adds a tensor of the same shape and dtype to this one, outside the graph.</summary>
+    public void AddInPlace(Tensor term)
+    {
+        if (term.Shape != Shape || term.DType != DType || term.Device != Device)
+            throw new ArgumentException($"[add_in_place] terms must be alike, but got {this} and {term}");
+        Op.AddInto(this, term);
+    }
+
     /// <summary>A tensor on the same memory that no gradient flows through.</summary>
     public Tensor Detach() => View(Shape);
 
@@ -169,6 +178,10 @@ public sealed unsafe partial class Tensor : IDisposable
 
     /// <summary>Address of the first element, as kernels take it.</summary>
     internal ulong DeviceAddress => (ulong)Address;
+
+    /// <summary>Address of the first element, typed.</summary>
+    internal DevicePointer<T> OnDevice<T>()
+        where T : unmanaged => new((ulong)Address);
 
     internal static Tensor Unscoped(Shape shape, DType dtype, Device device) =>
         new(device.Rent(Math.Max(1, shape.Count) * dtype.Size()), 0, shape, dtype);

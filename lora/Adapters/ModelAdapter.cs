@@ -111,6 +111,9 @@ public abstract class ModelAdapter : IDisposable
         GC.SuppressFinalize(this);
     }
 
+    /// <summary>True when its forward pass does something on the host.</summary>
+    internal virtual bool HasHostWork => false;
+
     /// <summary>What a checkpoint must hold that <see cref="Save"/> leaves out.</summary>
     internal virtual IEnumerable<(string Name, Tensor Value)> TrainingState() => [];
 

@@ -17,6 +17,9 @@ public class AdapterFineTuning(ModelAdapter adapter, string method) : IFineTunin
     public long AddedParameters => adapter.AddedParameters;
 
     /// <inheritdoc/>
+    public virtual bool HasHostWork => adapter.HasHostWork;
+
+    /// <inheritdoc/>
     public virtual IReadOnlyList<ParameterGroup> Groups(TrainingArguments arguments) =>
         WeightDecay.Split(adapter.TrainableParameters(), arguments);
 

@@ -29,6 +29,11 @@ public interface IFineTuning
     bool SavesModel => false;
 
     /// <summary>
+    /// True when something in the midst of a step happens on the host, so that the step cannot be captured as a graph.
+    /// </summary>
+    bool HasHostWork => false;
+
+    /// <summary>
     /// Adds the gradient of a term of the method's own to those of the loss, once per step before they are clipped.
     /// </summary>
     /// <returns>The term's value; it counts as part of the training loss.</returns>

@@ -20,6 +20,11 @@ internal sealed class StepRunner : IDisposable
     private readonly IObjective objective;
     private readonly Batch[] batches;
     private readonly InputSet[] inputs;
+    private readonly Tensor lossSum;
+    private readonly GraphCache? graphs;
+    private readonly Action work;
+    private int microBatches;
+    private double penalty;
 
     public StepRunner(TrainingArguments arguments, IFineTuning method, IObjective objective)
     {
@@ -30,6 +35,11 @@ internal sealed class StepRunner : IDisposable
         inputs = new InputSet[batches.Length];
         for (var i = 0; i < batches.Length; i++)
             (batches[i], inputs[i]) = (new Batch(), new InputSet(model.Device));
+        lossSum = Tensor.Owned(Shape.Scalar, device: model.Device);
+        graphs = model.Device is CudaDevice cuda && arguments.CudaGraphs && !method.HasHostWork && model.NeftuneNoiseAlpha == 0
+            ? new GraphCache(cuda)
+            : null;
+        work = Work;
         Optimizer = new AdamW(
             method.Groups(arguments), arguments.AdamBeta1, arguments.AdamBeta2, arguments.AdamEpsilon,
             arguments.Optim == "adamw_8bit");
@@ -40,10 +50,14 @@ internal sealed class StepRunner : IDisposable
     /// <summary>Steps of the whole run.</summary>
     public int TotalSteps { get; init; }
 
+    /// <summary>Steps captured so far, by shape.</summary>
+    public int GraphCount => graphs?.Count ?? 0;
+
     /// <summary>Runs one step on the next <paramref name="microBatches"/> of <paramref name="data"/>.</summary>
     public StepOutcome Run(Batcher data, int microBatches, double rateFactor)
     {
         var first = data.State;
+        this.microBatches = microBatches;
         var (labels, tokens) = (0L, 0L);
         for (var i = 0; i < microBatches; i++)
         {
@@ -53,35 +67,59 @@ internal sealed class StepRunner : IDisposable
         }
         if (labels == 0)
             return new StepOutcome(0, 0, tokens);
-        Optimizer.ZeroGrad();
-        double loss = 0;
+        using var scope = TensorScope.Begin();
         for (var i = 0; i < microBatches; i++)
         {
-            using var scope = TensorScope.Begin();
-            var part = objective.Loss(model, batches[i], 1f / labels, inputs[i]);
-            loss += part.Item();
-            if (part.RequiresGrad)
-                part.Backward();
+            inputs[i].Begin();
+            objective.Prepare(batches[i], 1f / labels, inputs[i]);
+            inputs[i].Commit();
         }
-        loss += method.AddPenalty();
-        var norm = GradientClip.Norm(Optimizer.Groups);
-        if (!double.IsFinite(loss) || !double.IsFinite(norm))
-            throw Diverged(first, loss, norm);
-        var scale = GradientClip.Scale(norm, arguments.MaxGradNorm);
-        Optimizer.Step(rateFactor, scale);
-        method.Updated(new MethodStep(Optimizer.StepCount, TotalSteps, scale));
+        Optimizer.BeginStep(rateFactor);
+        if (graphs is null)
+            work();
+        else
+            graphs.Run(Key(), work, model.Random);
+        for (var i = 0; i < microBatches; i++)
+            inputs[i].Used();
+        var loss = lossSum.Item() + penalty;
+        var (norm, updated) = Optimizer.EndStep();
+        if (!updated || !double.IsFinite(loss))
+            throw Diverged(first, loss, norm, updated);
+        method.Updated(new MethodStep(
+            Optimizer.StepCount, TotalSteps, GradientClip.Scale(norm, arguments.MaxGradNorm)));
         return new StepOutcome(loss, norm, tokens);
     }
 
+    // All of a step on the device; reads nothing back, unless the method does.
+    private void Work()
+    {
+        Optimizer.ZeroGrad();
+        lossSum.Clear();
+        for (var i = 0; i < microBatches; i++)
+        {
+            using var scope = TensorScope.Begin();
+            var part = objective.Loss(model, inputs[i]);
+            lossSum.AddInPlace(part);
+            if (part.RequiresGrad)
+                part.Backward();
+        }
+        penalty = method.AddPenalty();
+        Optimizer.ClipAndStep(arguments.MaxGradNorm);
+    }
+
+    private string Key() => string.Join(" | ", inputs.Take(microBatches).Select(set => set.Key));
+
     public void Dispose()
     {
+        graphs?.Dispose();
         Optimizer.Dispose();
+        lossSum.Dispose();
         foreach (var set in inputs)
             set.Dispose();
     }
 
-    private UserErrorException Diverged(BatcherState at, double loss, double norm) => new(
-        $"training diverged at step {Optimizer.StepCount + 1}, batch {at.Position} of epoch {at.Epoch}: " +
-        $"loss {loss}, gradient norm {norm}; nothing was updated. " +
+    private UserErrorException Diverged(BatcherState at, double loss, double norm, bool updated) => new(
+        $"training diverged at step {Optimizer.StepCount + (updated ? 0 : 1)}, batch {at.Position} of epoch {at.Epoch}: "
+        + $"loss {loss}, gradient norm {norm}{(updated ? "" : "; nothing was updated")}. " +
         "Lower --learning-rate, or resume from the last checkpoint with --resume-from-checkpoint true");
 }

@@ -15,6 +15,9 @@ public sealed class AdaLoraFineTuning(AdaLoraAdapter adapter) : AdapterFineTunin
 
     private AdaLoraConfig Config => adapter.Config;
 
+    /// <inheritdoc/>
+    public override bool HasHostWork => true;
+
     /// <summary>The mean over all P and Q of ‖P Pᵀ - I‖, times its weight; not squared, as in PEFT.</summary>
     double IFineTuning.AddPenalty()
     {

@@ -106,6 +106,8 @@ public sealed class LoraAdapter : LayerwiseAdapter
         .Except(trainsA ? [] : layers.Select(layer => layer.A))
         .Concat(biases.Parameters);
 
+    internal override bool HasHostWork => Config.UseDora;
+
     private protected override IEnumerable<PeftSlot> Slots() => layers
         .SelectMany(layer => ((IAdapterLayer)layer).Slots()).Concat(OtherSlots());
 

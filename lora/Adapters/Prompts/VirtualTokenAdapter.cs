@@ -100,6 +100,8 @@ public sealed class VirtualTokenAdapter : ModelAdapter
         Config.Write(folder, Model.Config);
     }
 
+    internal override bool HasHostWork => true;
+
     internal override IEnumerable<(string Name, Tensor Value)> TrainingState() =>
         encoder?.Parameters().Select(p => (p.Path.Value, p.Value)) ?? [];
 
