@@ -46,7 +46,7 @@ public static class TextGenerator
         this CausalLM model, IReadOnlyList<IReadOnlyList<int>> prompts, SamplingOptions options,
         Action<int, int>? onToken = null, CancellationToken cancel = default)
     {
-        var context = model.Config.MaxPositions;
+        var context = model.Config.MaxPositions - (model.VirtualTokens?.Count ?? 0);
         foreach (var prompt in prompts)
         {
             if (prompt.Count == 0)
@@ -99,6 +99,7 @@ public static class TextGenerator
             counts = prompts.Select(p => p.Count).ToArray();
             last = new int[prompts.Count];
             var longest = counts.Max();
+            longest += model.VirtualTokens?.Count ?? 0;
             var room = (int)Math.Min(
                 (long)longest + options.MaxNewTokens, Math.Max(longest, model.Config.MaxPositions));
             // One slot to spare: rows that have ended are computed on, their token landing where nothing is read.
