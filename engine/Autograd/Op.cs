@@ -186,6 +186,14 @@ public abstract unsafe class Op
         return (T*)scratch.Pointer;
     }
 
+    /// <summary><see cref="RentScratch{T}"/> as kernels take it.</summary>
+    protected DevicePointer<T> RentDevice<T>(long count)
+        where T : unmanaged => new((ulong)RentScratch<T>(count));
+
+    /// <summary>The memory of <see cref="RentDevice{T}"/>.</summary>
+    protected DevicePointer<T> ScratchDevice<T>()
+        where T : unmanaged => new((ulong)scratch!.Pointer);
+
     /// <summary>The memory of <see cref="RentScratch{T}"/>.</summary>
     protected T* Scratch<T>()
         where T : unmanaged => (T*)scratch!.Pointer;

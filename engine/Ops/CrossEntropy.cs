@@ -1,3 +1,4 @@
+using CudaLora.Kernels.Runtime;
 using CudaLora.Kernels.Simd;
 
 namespace CudaLora.Engine;
@@ -39,6 +40,9 @@ internal static class LabelShapes
             throw new ArgumentException(
                 $"[{op}] labels must be I32, one per row of logits, " +
                 $"but got {labels.DType} {labels.Shape} (logits {logits.Shape})");
+        // What a device holds is not read back; its kernels take a label outside the vocabulary for an ignored one.
+        if (labels.Device.Kind != DeviceKind.Cpu)
+            return;
         var vocabulary = logits.Shape[^1];
         foreach (var label in labels.Span<int>())
         {
@@ -79,6 +83,29 @@ internal sealed unsafe class CrossEntropyOp : Op
         var seed = dy.Item();
         if (seed != 1)
             VectorOps.Scale(logits.Pointer<float>(), seed, logits.Pointer<float>(), logits.Count);
+        PassGrad(logits, logits);
+    }
+
+    protected override void ForwardCuda(Tensor y)
+    {
+        var (rows, bf16) = (logits.Shape.Rows, logits.DType == DType.BF16);
+        var losses = logits.Device.Rent((long)rows * sizeof(float));
+        var each = new DevicePointer<float>((ulong)losses.Pointer);
+        Kernels.Ops.CrossEntropy.Rows(
+            Stream(y),
+            new(
+                logits.DeviceAddress, labels.OnDevice<int>(), each, scale.OnDevice<float>(), rows, logits.Shape.Columns, 1,
+                Tracking ? 1 : 0),
+            bf16);
+        Kernels.Ops.CrossEntropy.Sum(Stream(y), new(each, y.OnDevice<float>(), scale.OnDevice<float>(), rows, 1));
+        losses.Release();
+    }
+
+    protected override void BackwardCuda(Tensor y, Tensor dy)
+    {
+        Kernels.Ops.CrossEntropy.Scale(
+            Stream(dy), new(logits.DeviceAddress, dy.OnDevice<float>(), logits.Shape.Rows, logits.Shape.Columns),
+            logits.DType == DType.BF16);
         PassGrad(logits, logits);
     }
 }

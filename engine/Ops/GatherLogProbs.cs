@@ -13,7 +13,7 @@ public static partial class TensorOps
     public static Tensor GatherLogProbs(this Tensor logits, Tensor labels)
     {
         LabelShapes.Check("gather_log_probs", logits, labels);
-        return new GatherLogProbsOp(logits, labels).Run(labels.Shape);
+        return new GatherLogProbsOp(logits, labels).Run(labels.Shape, DType.F32);
     }
 }
 
@@ -41,5 +41,23 @@ internal sealed unsafe class GatherLogProbsOp : Op
         GatherLogProbsKernel.Backward(
             logits.Pointer<float>(), labels.Pointer<int>(), Scratch<float>(), dy.Pointer<float>(), g.Pointer<float>(),
             logits.Shape.Rows, logits.Shape.Columns, add);
+    }
+
+    protected override void ForwardCuda(Tensor y) => Kernels.Ops.GatherLogProbs.Forward(
+        Stream(y),
+        new(
+            logits.DeviceAddress, labels.OnDevice<int>(), y.OnDevice<float>(), RentDevice<float>(logits.Shape.Rows),
+            logits.Shape.Rows, logits.Shape.Columns),
+        logits.DType == DType.BF16);
+
+    protected override void BackwardCuda(Tensor y, Tensor dy)
+    {
+        var g = GradOf(logits, out var add);
+        Kernels.Ops.GatherLogProbs.Backward(
+            Stream(dy),
+            new(
+                logits.DeviceAddress, labels.OnDevice<int>(), ScratchDevice<float>(), dy.OnDevice<float>(),
+                g.DeviceAddress, logits.Shape.Rows, logits.Shape.Columns, add ? 1 : 0),
+            logits.DType == DType.BF16);
     }
 }

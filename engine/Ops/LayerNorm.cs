@@ -1,3 +1,4 @@
+using CudaLora.Kernels.Runtime;
 using CudaLora.Kernels.Simd;
 
 namespace CudaLora.Engine;
@@ -23,7 +24,7 @@ internal static class NormShapes
     public static void Check(string op, Tensor x, Tensor weight, Tensor? bias)
     {
         Tensor.RequireFloat(op, x);
-        Tensor.RequireFloat(op, weight);
+        Tensor.RequireF32(op, weight);
         if (weight.Shape.Rank != 1 || x.Shape.Rank < 1 || weight.Shape[0] != x.Shape[^1])
             throw new ArgumentException(
                 $"[{op}] weight must have the last dimension of x, but got x {x.Shape}, weight {weight.Shape}");
@@ -66,5 +67,57 @@ internal sealed unsafe class LayerNormOp : Op
         LayerNormKernel.Backward(
             x.Pointer<float>(), weight.Pointer<float>(), statistics, statistics + x.Shape.Rows, dy.Pointer<float>(),
             x.Shape.Rows, x.Shape.Columns, dx, addX, dw, addW, db, addB);
+    }
+
+    protected override void ForwardCuda(Tensor y)
+    {
+        var (rows, cols) = (x.Shape.Rows, x.Shape.Columns);
+        var mean = RentDevice<float>(2L * rows);
+        Kernels.Ops.LayerNorm.Forward(
+            Stream(y),
+            new(
+                x.DeviceAddress, weight.OnDevice<float>(), bias is null ? default : bias.OnDevice<float>(),
+                y.DeviceAddress, mean, mean + rows, rows, cols, eps),
+            x.DType == DType.BF16);
+    }
+
+    protected override void BackwardCuda(Tensor y, Tensor dy)
+    {
+        var (rows, cols, bf16) = (x.Shape.Rows, x.Shape.Columns, x.DType == DType.BF16);
+        var mean = ScratchDevice<float>();
+        if (NeedsGrad(weight) || NeedsGrad(bias))
+        {
+            var perChunk = Kernels.Ops.RmsNorm.RowsPerChunk(rows, cols);
+            var chunks = (rows + perChunk - 1) / perChunk;
+            var partial = x.Device.Rent(2L * chunks * cols * sizeof(float));
+            var sums = new DevicePointer<float>((ulong)partial.Pointer);
+            Kernels.Ops.LayerNorm.Weight(
+                Stream(dy),
+                new(
+                    x.DeviceAddress, dy.DeviceAddress, mean, mean + rows, sums, sums + ((long)chunks * cols), rows,
+                    cols, perChunk),
+                bf16);
+            Sum(weight, sums, chunks);
+            Sum(bias, sums + ((long)chunks * cols), chunks);
+            partial.Release();
+        }
+        if (!NeedsGrad(x))
+            return;
+        var dx = GradOf(x, out var add);
+        Kernels.Ops.LayerNorm.Backward(
+            Stream(dy),
+            new(
+                x.DeviceAddress, weight.OnDevice<float>(), dy.DeviceAddress, mean, mean + rows, dx.DeviceAddress, rows,
+                cols, add ? 1 : 0),
+            bf16);
+    }
+
+    private static void Sum(Tensor? parameter, DevicePointer<float> sums, int chunks)
+    {
+        if (!NeedsGrad(parameter))
+            return;
+        var g = GradOf(parameter!, out var add);
+        Kernels.Ops.RmsNorm.WeightSum(
+            Stream(g), new(sums, g.OnDevice<float>(), chunks, parameter!.Shape[0], add ? 1 : 0));
     }
 }

@@ -1,3 +1,4 @@
+using CudaLora.Kernels.Runtime;
 using CudaLora.Kernels.Simd;
 
 namespace CudaLora.Engine;
@@ -44,5 +45,39 @@ internal sealed unsafe class RmsNormOp : Op
         RmsNormKernel.Backward(
             x.Pointer<float>(), weight.Pointer<float>(), Scratch<float>(), dy.Pointer<float>(), x.Shape.Rows,
             x.Shape.Columns, dx, addX, dw, addW);
+    }
+
+    protected override void ForwardCuda(Tensor y) => Kernels.Ops.RmsNorm.Forward(
+        Stream(y),
+        new(
+            x.DeviceAddress, weight.OnDevice<float>(), y.DeviceAddress,
+            Tracking ? RentDevice<float>(x.Shape.Rows) : default, x.Shape.Rows, x.Shape.Columns, eps),
+        x.DType == DType.BF16);
+
+    protected override void BackwardCuda(Tensor y, Tensor dy)
+    {
+        var (rows, cols, bf16) = (x.Shape.Rows, x.Shape.Columns, x.DType == DType.BF16);
+        if (NeedsGrad(weight))
+        {
+            var g = GradOf(weight, out var addW);
+            var perChunk = Kernels.Ops.RmsNorm.RowsPerChunk(rows, cols);
+            var chunks = (rows + perChunk - 1) / perChunk;
+            var partial = x.Device.Rent((long)chunks * cols * sizeof(float));
+            var sums = new DevicePointer<float>((ulong)partial.Pointer);
+            Kernels.Ops.RmsNorm.Weight(
+                Stream(dy), new(x.DeviceAddress, dy.DeviceAddress, ScratchDevice<float>(), sums, rows, cols, perChunk),
+                bf16);
+            Kernels.Ops.RmsNorm.WeightSum(Stream(dy), new(sums, g.OnDevice<float>(), chunks, cols, addW ? 1 : 0));
+            partial.Release();
+        }
+        if (!NeedsGrad(x))
+            return;
+        var dx = GradOf(x, out var addX);
+        Kernels.Ops.RmsNorm.Backward(
+            Stream(dy),
+            new(
+                x.DeviceAddress, weight.OnDevice<float>(), dy.DeviceAddress, ScratchDevice<float>(),
+                addX ? dx.DeviceAddress : 0, dx.DeviceAddress, rows, cols),
+            bf16);
     }
 }

@@ -4,7 +4,7 @@ namespace CudaLora.Engine;
 
 public static partial class TensorOps
 {
-    /// <summary>e^x / Σ e^x over the last dimension, F32.</summary>
+    /// <summary>e^x / Σ e^x over the last dimension.</summary>
     public static Tensor Softmax(this Tensor x)
     {
         Tensor.RequireFloat("softmax", x);
@@ -25,5 +25,21 @@ internal sealed unsafe class SoftmaxOp(Tensor x) : Op("softmax", x)
         var g = GradOf(x, out var add);
         SoftmaxKernel.Backward(
             y.Pointer<float>(), dy.Pointer<float>(), g.Pointer<float>(), y.Shape.Rows, y.Shape.Columns, add);
+    }
+
+    protected override void ForwardCuda(Tensor y)
+    {
+        Kernels.Ops.Softmax.Forward(
+            Stream(y), new(x.DeviceAddress, y.DeviceAddress, x.Shape.Rows, x.Shape.Columns), x.DType == DType.BF16);
+        Save(y);
+    }
+
+    protected override void BackwardCuda(Tensor y, Tensor dy)
+    {
+        var g = GradOf(x, out var add);
+        Kernels.Ops.Softmax.Backward(
+            Stream(dy),
+            new(y.DeviceAddress, dy.DeviceAddress, g.DeviceAddress, y.Shape.Rows, y.Shape.Columns, add ? 1 : 0),
+            x.DType == DType.BF16);
     }
 }

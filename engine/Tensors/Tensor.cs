@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using CudaLora.Kernels.Runtime;
 
 namespace CudaLora.Engine;
 
@@ -169,6 +170,10 @@ public sealed unsafe partial class Tensor : IDisposable
 
     /// <summary>Address of the first element, as kernels take it.</summary>
     internal ulong DeviceAddress => (ulong)Address;
+
+    /// <summary>Address of the first element, typed.</summary>
+    internal DevicePointer<T> OnDevice<T>()
+        where T : unmanaged => new((ulong)Address);
 
     internal static Tensor Unscoped(Shape shape, DType dtype, Device device) =>
         new(device.Rent(Math.Max(1, shape.Count) * dtype.Size()), 0, shape, dtype);

@@ -10,6 +10,7 @@ internal sealed class CastLab : KernelLab
     public override Type Args => typeof(Cast.Args);
     public override IReadOnlyList<string> ShapeNames => ["n"];
     public override IReadOnlyList<int> DefaultShape => [1003];
+    public override IReadOnlyList<int> BenchShape => [1 << 24];
 
     protected override LabRun Try(CudaContext context, IReadOnlyList<int> shape, LabInputs inputs)
     {

@@ -14,6 +14,7 @@ internal abstract unsafe class DropoutLab(bool bf16) : KernelLab
     public override Type Args => typeof(Dropout.Args);
     public override IReadOnlyList<string> ShapeNames => ["n"];
     public override IReadOnlyList<int> DefaultShape => [1003];
+    public override IReadOnlyList<int> BenchShape => [1 << 24];
 
     protected override LabRun Try(CudaContext context, IReadOnlyList<int> shape, LabInputs inputs)
     {

@@ -12,6 +12,7 @@ internal abstract class ElementwiseLab(bool bf16) : KernelLab
     public override Type Args => typeof(Elementwise.Args);
     public override IReadOnlyList<string> ShapeNames => ["rows", "cols"];
     public override IReadOnlyList<int> DefaultShape => [9, 136];
+    public override IReadOnlyList<int> BenchShape => [4096, 4096];
 
     protected override LabRun Try(CudaContext context, IReadOnlyList<int> shape, LabInputs inputs)
     {

@@ -10,6 +10,7 @@ internal abstract class MaxLab(bool rows, bool bf16) : KernelLab
     public override Type Args => rows ? typeof(Max.RowsArgs) : typeof(Max.ColumnsArgs);
     public override IReadOnlyList<string> ShapeNames => rows ? ["rows", "cols"] : ["outer", "rows", "cols"];
     public override IReadOnlyList<int> DefaultShape => rows ? [4, 1003] : [2, 37, 261];
+    public override IReadOnlyList<int> BenchShape => rows ? [4096, 4096] : [64, 64, 4096];
 
     protected override LabRun Try(CudaContext context, IReadOnlyList<int> shape, LabInputs inputs)
     {
@@ -50,6 +51,7 @@ internal abstract class MaxBackwardLab(bool bf16) : KernelLab
     public override Type Args => typeof(Max.BackwardArgs);
     public override IReadOnlyList<string> ShapeNames => ["outer", "rows", "cols"];
     public override IReadOnlyList<int> DefaultShape => [2, 5, 261];
+    public override IReadOnlyList<int> BenchShape => [64, 64, 4096];
 
     protected override LabRun Try(CudaContext context, IReadOnlyList<int> shape, LabInputs inputs)
     {

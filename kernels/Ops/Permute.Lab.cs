@@ -12,6 +12,7 @@ internal abstract class PermuteLab(bool bf16) : KernelLab
     public override Type Args => typeof(Permute.Args);
     public override IReadOnlyList<string> ShapeNames => ["batch", "rows", "cols"];
     public override IReadOnlyList<int> DefaultShape => [2, 70, 134];
+    public override IReadOnlyList<int> BenchShape => [4, 2048, 2048];
 
     protected override LabRun Try(CudaContext context, IReadOnlyList<int> shape, LabInputs inputs)
     {

@@ -9,6 +9,7 @@ internal abstract class PointwiseLab(string name, string stem, bool backward, bo
     public override string Entry => $"{name}_{(backward ? "backward" : "forward")}_{(bf16 ? "bf16" : "f32")}";
     public override IReadOnlyList<string> ShapeNames => ["n"];
     public override IReadOnlyList<int> DefaultShape => [1003];
+    public override IReadOnlyList<int> BenchShape => [1 << 24];
 
     /// <summary>Operations per element, each function counted as one.</summary>
     protected abstract double FlopsPerElement { get; }

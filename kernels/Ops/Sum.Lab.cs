@@ -13,6 +13,7 @@ internal abstract class SumLab(bool rows, bool bf16) : KernelLab
     public override Type Args => typeof(Sum.Args);
     public override IReadOnlyList<string> ShapeNames => rows ? ["rows", "cols"] : ["outer", "rows", "cols"];
     public override IReadOnlyList<int> DefaultShape => rows ? [5, 1096] : [2, 61, 264];
+    public override IReadOnlyList<int> BenchShape => rows ? [4096, 4096] : [64, 256, 4096];
 
     protected override LabRun Try(CudaContext context, IReadOnlyList<int> shape, LabInputs inputs)
     {

@@ -9,6 +9,7 @@ internal abstract class SwigluLab(string pass, bool bf16) : KernelLab
     public override string Entry => $"swiglu_{pass}_{(bf16 ? "bf16" : "f32")}";
     public override IReadOnlyList<string> ShapeNames => ["rows", "cols"];
     public override IReadOnlyList<int> DefaultShape => [5, 104];
+    public override IReadOnlyList<int> BenchShape => [4096, 4096];
 
     protected bool Bf16 => bf16;
 

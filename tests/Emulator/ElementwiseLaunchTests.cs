@@ -167,4 +167,34 @@ public class ElementwiseLaunchTests
             Assert.Equal(added, sum.ToArray());
         }
     }
+
+    [Fact]
+    public void LaunchesAllocateNothing()
+    {
+        var driver = new RecordingDriver();
+        using CudaContext context = CudaContext.Open(driver);
+        CudaStream stream = context.Stream;
+        Operand wide = new(256, Bf16: false), half = new(512, Bf16: true);
+        Round();
+        driver.Recording = false;
+        Assert.Equal(0, Allocations.Least(() =>
+        {
+            for (int i = 0; i < 100; i++) Round();
+        }));
+
+        void Round()
+        {
+            Elementwise.Binary(
+                stream, ElementwiseOp.Product, 1, BroadcastPlan.Create([4, 8], [4, 8], [8]), half, wide, half);
+            Elementwise.CopyBlocks(stream, half, 8, wide, 16, 3, 8);
+            Elementwise.Expand(stream, wide, 1, 2, 3, 4, half);
+            Elementwise.AddInto(stream, half, wide, 100);
+            Permute.Run(stream, 256, [2, 3, 4], [2, 0, 1], 512, accumulate: false, bf16: true);
+            Permute.Run(stream, 256, [2, 3, 4], [1, 0, 2], 512, accumulate: false, bf16: false);
+            _ = Sum.ToShape(stream, half, [4, 8, 16], 1, wide, [8, 1], false, 1024);
+            Max.Axis(stream, 256, 4, 100, 1, 512, 1024, bf16: true);
+            Silu.Forward(stream, 256, 512, 100, bf16: false);
+            Dropout.Apply(stream, 256, 512, 100, 0.5f, 1, 2, 0, false, bf16: true);
+        }
+    }
 }

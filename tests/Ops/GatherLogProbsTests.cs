@@ -4,10 +4,10 @@ namespace CudaLora.Tests.Ops;
 
 public class GatherLogProbsTests
 {
-    [Fact]
-    public void Output_MatchesDoublePrecision()
+    [Theory, OnDevices]
+    public void Output_MatchesDoublePrecision(string device)
     {
-        using var scope = TensorScope.Begin();
+        using var scope = OpCheck.On(device);
         var x = OpCheck.Leaf(1, 4, 6);
         var p = x.ToArray();
         int[] labels = [5, 0, -100, 2];
@@ -17,10 +17,10 @@ public class GatherLogProbsTests
             r => labels[r] < 0 ? 0 : p[(r * 6) + labels[r]] - Math.Log(Sum(r)));
     }
 
-    [Fact]
-    public void ComposedTwin_Agrees()
+    [Theory, OnDevices]
+    public void ComposedTwin_Agrees(string device)
     {
-        using var scope = TensorScope.Begin();
+        using var scope = OpCheck.On(device);
         var x = OpCheck.Leaf(1, 2, 3, 6);
         int[] labels = [5, 0, 1, 2, 3, 4];
         var all = x.LogSoftmax().ToArray();
@@ -28,19 +28,19 @@ public class GatherLogProbsTests
             x.GatherLogProbs(Tensor.From(labels, Shape.Of(2, 3))), Shape.Of(2, 3), r => all[(r * 6) + labels[r]], 1e-6);
     }
 
-    [Fact]
-    public void Gradient_MatchesDifferences()
+    [Theory, OnDevices]
+    public void Gradient_MatchesDifferences(string device)
     {
-        using var scope = TensorScope.Begin();
+        using var scope = OpCheck.On(device);
         Tensor x = OpCheck.Leaf(1, 4, 6), labels = OpCheck.Ids(5, 0, -100, 2);
         GradientCheck.Run(() => x.GatherLogProbs(labels), x);
         OpCheck.SecondUseAccumulates(() => x.GatherLogProbs(labels), x);
     }
 
-    [Fact]
-    public void FrozenInput_GetsNoWork()
+    [Theory, OnDevices]
+    public void FrozenInput_GetsNoWork(string device)
     {
-        using var scope = TensorScope.Begin();
+        using var scope = OpCheck.On(device);
         Tensor x = OpCheck.Leaf(1, 2, 6), labels = OpCheck.Ids(5, 0);
         OpCheck.FrozenInputsGetNoWork(() => x.GatherLogProbs(labels), x);
     }
@@ -54,5 +54,22 @@ public class GatherLogProbsTests
         OpCheck.Refused(
             "[gather_log_probs] labels must be I32, one per row of logits, but got I32 (1) (logits (2, 3))",
             () => Tensor.Zeros(Shape.Of(2, 3)).GatherLogProbs(OpCheck.Ids(0)));
+    }
+
+    [Theory, OnCudaDevices]
+    public void Bf16_MatchesDoublePrecision(string device)
+    {
+        using var scope = OpCheck.On(device);
+        int[] labels = [5, -100, 2];
+        Bf16Check.Run(
+            t => t[0].GatherLogProbs(OpCheck.Ids(labels)),
+            t =>
+            {
+                var next = 0;
+                return OpRows.Map(t[0], 7, row => labels[next++] is >= 0 and var label
+                    ? [row[label] - Math.Log(row.Sum(Math.Exp))]
+                    : [0]);
+            },
+            Shape.Of(3, 7));
     }
 }
