@@ -41,7 +41,7 @@ public class PreferenceLossTests
         using var inputs = new InputSet(golden.Model.Device);
         var rows = Rows(golden);
         golden.Adapter.Deactivate();
-        ReferencePolicy.Precompute(golden.Model, rows, 4, padId: 0, TestContext.Current.CancellationToken);
+        ReferenceScores.Precompute(golden.Model, rows, 4, padId: 0, TestContext.Current.CancellationToken);
         AlignmentGolden.AssertNear(
             golden.Values("reference_sums"), [.. rows.Select(r => r.ReferenceLogProb!.Value)], 1e-4, "reference");
         golden.Adapter.Activate();
