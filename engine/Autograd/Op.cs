@@ -209,10 +209,10 @@ public abstract unsafe class Op
         if (!NeedsGrad(input) || input.TryAdoptGrad(dy))
             return;
         var g = input.GradForWrite(out var accumulate);
-        if (g.Device.Kind == DeviceKind.Cuda && (accumulate || g.DType != dy.DType))
-            Elementwise.Scale(Stream(g), OperandOf(dy), 1, OperandOf(g), g.Count, accumulate);
-        else if (accumulate)
+        if (accumulate)
             AddInto(g, dy);
+        else if (g.DType != dy.DType)
+            Elementwise.Scale(Stream(g), OperandOf(dy), 1, OperandOf(g), g.Count, false);
         else
             g.Device.Copy(dy.Address, g.Address, dy.ByteCount);
     }
@@ -221,8 +221,14 @@ public abstract unsafe class Op
     private protected static Operand OperandOf(Tensor tensor) =>
         new(tensor.DeviceAddress, tensor.DType == DType.BF16);
 
-    private static void AddInto(Tensor g, Tensor dy)
+    /// <summary>g += dy.</summary>
+    internal static void AddInto(Tensor g, Tensor dy)
     {
+        if (g.Device.Kind == DeviceKind.Cuda)
+        {
+            Elementwise.Scale(Stream(g), OperandOf(dy), 1, OperandOf(g), g.Count, true);
+            return;
+        }
         var sum = MemoryMarshal.Cast<float, Vector<float>>(g.Span<float>());
         var term = MemoryMarshal.Cast<float, Vector<float>>(dy.Span<float>());
         for (var i = 0; i < sum.Length; i++)

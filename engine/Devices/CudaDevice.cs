@@ -18,6 +18,14 @@ public sealed record CudaDeviceOptions
 
     /// <summary>Waits after every launch, so that a fault is reported at the kernel that made it. Slow.</summary>
     public bool SynchronizeAfterLaunch { get; init; }
+
+    /// <summary>How LoRA layers run.</summary>
+    public LoraStrategy LoraStrategy { get; init; }
+
+    /// <summary>
+    /// Where <see cref="Engine.LoraStrategy.Auto"/> keeps its choices; null keeps them in memory.
+    /// </summary>
+    public string? LoraChoicesFile { get; init; } = LoraChoices.DefaultFile;
 }
 
 /// <summary>
@@ -44,6 +52,8 @@ public sealed unsafe class CudaDevice : Device, IDisposable
         Context = CudaContext.Open(driver, options.Ordinal);
         Context.SynchronizeAfterLaunch = options.SynchronizeAfterLaunch;
         Gemm = driver.CreateGemm(Context);
+        LoraStrategy = options.LoraStrategy;
+        LoraChoices = new LoraChoices(Context, Gemm.Name, options.LoraChoicesFile);
         Name = $"cuda:{options.Ordinal} ({Context.Properties.Name}, {driver.Name}, {Gemm.Name})";
     }
 
@@ -67,6 +77,12 @@ public sealed unsafe class CudaDevice : Device, IDisposable
 
     /// <summary>Matrix products.</summary>
     public IGemm Gemm { get; }
+
+    /// <summary>How LoRA layers run from now on.</summary>
+    public LoraStrategy LoraStrategy { get; set; }
+
+    /// <summary>What <see cref="Engine.LoraStrategy.Auto"/> has chosen.</summary>
+    public LoraChoices LoraChoices { get; }
 
     /// <inheritdoc/>
     public override void Synchronize() => Stream.Synchronize();

@@ -5,9 +5,9 @@ namespace CudaLora.Engine;
 public static partial class TensorOps
 {
     /// <summary>y = x Wᵀ + b.</summary>
-    /// <param name="x">Input (..., in), F32.</param>
-    /// <param name="weight">Weights (out, in), F32.</param>
-    /// <param name="bias">Bias (out), or null.</param>
+    /// <param name="x">Input (..., in), F32; on CUDA also BF16, which the product then is.</param>
+    /// <param name="weight">Weights (out, in), F32; on CUDA also BF16.</param>
+    /// <param name="bias">Bias (out), F32, or null.</param>
     /// <returns>(..., out).</returns>
     public static Tensor Linear(this Tensor x, Tensor weight, Tensor? bias = null)
     {
@@ -80,7 +80,57 @@ internal sealed unsafe class LinearOp : Op
         }
     }
 
+    /// <summary>y = x Wᵀ + b on a CUDA device.</summary>
+    public static void ForwardCuda(Tensor x, Tensor weight, Tensor? bias, Tensor y)
+    {
+        var (m, n, k) = (y.Shape.Rows, weight.Shape[0], weight.Shape[1]);
+        if (bias is not null)
+            CudaProduct.FillRows(y, bias);
+        var w = CudaProduct.As(x.DType, weight);
+        CudaProduct.Run(x.DType, false, true, m, n, k, 1, x.DeviceAddress, w.Address, y, bias is not null);
+        w.Release();
+    }
+
+    /// <summary>g (+)= dY W, the gradient of x, on a CUDA device.</summary>
+    public static void InputGradCuda(Tensor weight, Tensor dy, Tensor g, bool add)
+    {
+        var (m, n, k) = (dy.Shape.Rows, weight.Shape[0], weight.Shape[1]);
+        var w = CudaProduct.As(dy.DType, weight);
+        CudaProduct.Run(dy.DType, false, false, m, k, n, 1, dy.DeviceAddress, w.Address, g, add);
+        w.Release();
+    }
+
+    /// <summary>Gradients of W and b that are wanted, on a CUDA device.</summary>
+    public static void WeightGradCuda(Tensor x, Tensor? weight, Tensor? bias, Tensor dy)
+    {
+        if (NeedsGrad(weight))
+        {
+            var g = GradOf(weight!, out var add);
+            CudaProduct.Run(
+                dy.DType, true, false, weight!.Shape[0], weight.Shape[1], dy.Shape.Rows, 1, dy.DeviceAddress,
+                x.DeviceAddress, g, add);
+        }
+        if (NeedsGrad(bias))
+        {
+            var g = GradOf(bias!, out var add);
+            CudaProduct.SumRows(dy, g, add);
+        }
+    }
+
     protected override void ForwardCpu(Tensor y) => Forward(x, weight, bias, y);
+
+    protected override void ForwardCuda(Tensor y)
+    {
+        if (!LoraDecoding.TryRun(x, weight, bias, null, null, 0, y))
+            ForwardCuda(x, weight, bias, y);
+    }
+
+    protected override void BackwardCuda(Tensor y, Tensor dy)
+    {
+        if (NeedsGrad(x))
+            InputGradCuda(weight, dy, GradOf(x, out var add), add);
+        WeightGradCuda(x, weight, bias, dy);
+    }
 
     protected override void BackwardCpu(Tensor y, Tensor dy) => Backward(x, weight, bias, dy);
 }

@@ -8,9 +8,9 @@ public static partial class TensorOps
     /// y = x W0ᵀ + b + s (drop(x) Aᵀ) Bᵀ (Hu et al. 2021, arXiv 2106.09685). W0 gets no gradient work when it is
     /// frozen.
     /// </summary>
-    /// <param name="x">Input (..., in), F32.</param>
-    /// <param name="weight">W0 (out, in), F32.</param>
-    /// <param name="bias">b (out), or null.</param>
+    /// <param name="x">Input (..., in), F32; on CUDA also BF16, see <see cref="LoraStrategy"/>.</param>
+    /// <param name="weight">W0 (out, in), F32; on CUDA also BF16.</param>
+    /// <param name="bias">b (out), F32, or null.</param>
     /// <param name="a">A (r, in), F32.</param>
     /// <param name="b">B (out, r), F32.</param>
     /// <param name="scale">s = alpha / r, or alpha / √r.</param>
@@ -25,7 +25,7 @@ public static partial class TensorOps
     }
 }
 
-internal unsafe class LoraLinearOp : Op
+internal unsafe partial class LoraLinearOp : Op
 {
     private readonly Tensor x; // (M, in)
     private readonly Tensor? weight; // (out, in); null when it is 4-bit

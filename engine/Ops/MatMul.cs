@@ -1,3 +1,5 @@
+using CudaLora.Kernels.Blas;
+using CudaLora.Kernels.Ops;
 using CudaLora.Kernels.Simd;
 
 namespace CudaLora.Engine;
@@ -6,10 +8,10 @@ public static partial class TensorOps
 {
     /// <summary>
     /// Batched matrix product op(a) op(b). Leading dimensions are the batch; one operand may be a plain matrix, which
-    /// is then used for the whole batch.
+    /// is then used for the whole batch. On CUDA a BF16 a makes the product and its result BF16.
     /// </summary>
-    /// <param name="a">(..., m, k), or (..., k, m) with <paramref name="transposeA"/>; F32.</param>
-    /// <param name="b">(..., k, n), or (..., n, k) with <paramref name="transposeB"/>; F32.</param>
+    /// <param name="a">(..., m, k), or (..., k, m) with <paramref name="transposeA"/>; F32 or BF16.</param>
+    /// <param name="b">(..., k, n), or (..., n, k) with <paramref name="transposeB"/>; F32 or BF16.</param>
     /// <param name="transposeA">Use a's matrices transposed.</param>
     /// <param name="transposeB">Use b's matrices transposed.</param>
     /// <returns>(..., m, n).</returns>
@@ -75,6 +77,89 @@ internal sealed unsafe class MatMulOp : Op
             else
                 Gradient(!ta, false, k, n, m, a, dy, g, add); // dB = op(A)ᵀ dY (k, n)
         }
+    }
+
+    protected override void ForwardCuda(Tensor y)
+    {
+        var (left, right) = (CudaProduct.As(y.DType, a), CudaProduct.As(y.DType, b));
+        ProductCuda(ta, tb, m, n, k, a, left.Address, b, right.Address, y.DType, y, false);
+        left.Release();
+        right.Release();
+    }
+
+    protected override void BackwardCuda(Tensor y, Tensor dy)
+    {
+        if (NeedsGrad(a))
+        {
+            var g = GradOf(a, out var add);
+            var other = CudaProduct.As(dy.DType, b);
+            if (ta)
+                ProductCuda(tb, true, k, m, n, b, other.Address, dy, dy.DeviceAddress, dy.DType, g, add);
+            else
+                ProductCuda(false, !tb, m, k, n, dy, dy.DeviceAddress, b, other.Address, dy.DType, g, add);
+            other.Release();
+        }
+        if (NeedsGrad(b))
+        {
+            var g = GradOf(b, out var add);
+            var other = CudaProduct.As(dy.DType, a);
+            if (tb)
+                ProductCuda(true, ta, n, k, m, dy, dy.DeviceAddress, a, other.Address, dy.DType, g, add);
+            else
+                ProductCuda(!ta, false, k, n, m, a, other.Address, dy, dy.DeviceAddress, dy.DType, g, add);
+            other.Release();
+        }
+    }
+
+    // A batch of products in one call; a target without a batch gets their sum, taken in order in F32.
+    private static void ProductCuda(
+        bool tLeft, bool tRight, int rows, int cols, int inner, Tensor left, ulong leftAt, Tensor right, ulong rightAt,
+        DType dtype, Tensor to, bool add)
+    {
+        if (to.Count == 0)
+            return;
+        var device = CudaProduct.Of(to);
+        var batch = Math.Max(Batch(left), Batch(right));
+        if (inner == 0 || batch == 0)
+        {
+            if (!add)
+                to.Clear();
+            return;
+        }
+        var sums = Batch(to) != batch;
+        // BF16 sums of a batch would round once per matrix, and an F32 product has no BF16 result.
+        var narrow = to.DType == DType.BF16 && (sums || dtype == DType.F32);
+        var copy = narrow ? device.Rent(to.Count * sizeof(float)) : null;
+        var at = copy is null ? to.DeviceAddress : (ulong)copy.Pointer;
+        var shape = GemmShape.Dense(
+            rows, cols, inner, tLeft, tRight, CudaProduct.TypeOf(dtype),
+            narrow ? GemmType.F32 : CudaProduct.TypeOf(to.DType));
+        var adds = add && !narrow;
+        if (!sums)
+        {
+            shape = shape with
+            {
+                Batch = batch,
+                StrideA = Stride(left),
+                StrideB = Stride(right),
+                StrideC = (long)rows * cols,
+            };
+            device.Gemm.Run(device.Stream, shape, leftAt, rightAt, at, 1, adds ? 1 : 0);
+        }
+        else
+        {
+            var size = (ulong)dtype.Size();
+            for (var i = 0; i < batch; i++)
+            {
+                device.Gemm.Run(
+                    device.Stream, shape, leftAt + ((ulong)(i * Stride(left)) * size),
+                    rightAt + ((ulong)(i * Stride(right)) * size), at, 1, adds || i > 0 ? 1 : 0);
+            }
+        }
+        if (copy is null)
+            return;
+        Cast.Run(device.Stream, at, CastType.F32, to.DeviceAddress, CastType.BF16, to.Count, accumulate: add);
+        copy.Release();
     }
 
     // A gradient of an operand shared by the batch is the sum over the batch, taken in order.

@@ -9,6 +9,9 @@ namespace CudaLora.Engine;
 public sealed unsafe class AdamW : IDisposable
 {
     private readonly Slot[] slots;
+    private readonly CudaAdamW? cuda;
+    private double rateFactor = 1;
+    private double norm;
 
     /// <summary>An optimiser with zero moments for every trainable parameter of the groups.</summary>
     /// <param name="groups">Parameters, each in one group.</param>
@@ -42,6 +45,7 @@ public sealed unsafe class AdamW : IDisposable
             }
         }
         slots = [.. made];
+        cuda = made.Count > 0 && made[0].Parameter.Value.Device is CudaDevice device ? OnCuda(device) : null;
     }
 
     /// <summary>An optimiser of one group of parameters.</summary>
@@ -79,6 +83,12 @@ public sealed unsafe class AdamW : IDisposable
     /// <param name="gradientScale">Multiplier of every gradient: <see cref="GradientClip.Scale"/>.</param>
     public void Step(double rateFactor = 1, double gradientScale = 1)
     {
+        if (cuda is not null)
+        {
+            cuda.Begin(rateFactor, StepCount++, gradientScale);
+            cuda.QueueStep();
+            return;
+        }
         StepCount++;
         foreach (var slot in slots)
         {
@@ -98,6 +108,49 @@ public sealed unsafe class AdamW : IDisposable
     }
 
     /// <summary>
+    /// Starts a step whose device part can be captured as a graph: writes the rates and the number of the step. Then
+    /// comes <see cref="ClipAndStep"/>, queued or replayed, then <see cref="EndStep"/>.
+    /// </summary>
+    /// <param name="rateFactor">Multiplier of every group's learning rate: <see cref="Schedule.At"/>.</param>
+    public void BeginStep(double rateFactor)
+    {
+        this.rateFactor = rateFactor;
+        cuda?.Begin(rateFactor, StepCount, 1);
+    }
+
+    /// <summary>
+    /// Clips the gradients to a global norm and updates, as <see cref="GradientClip"/> and <see cref="Step"/> do, but
+    /// on the device alone. A norm that is not finite updates nothing.
+    /// </summary>
+    /// <param name="maxNorm">0 clips nothing.</param>
+    public void ClipAndStep(double maxNorm)
+    {
+        if (cuda is not null)
+        {
+            cuda.QueueClip(maxNorm);
+            cuda.QueueStep();
+            return;
+        }
+        norm = GradientClip.Norm(Groups);
+        if (!double.IsFinite(norm))
+            return;
+        Step(rateFactor, GradientClip.Scale(norm, maxNorm));
+        // EndStep counts, on either device.
+        StepCount--;
+    }
+
+    /// <summary>Waits for the step, and tells the norm before clipping and whether anything was updated.</summary>
+    public (double Norm, bool Updated) EndStep()
+    {
+        var held = !double.IsFinite(norm);
+        if (cuda is not null)
+            (norm, held) = cuda.End();
+        if (!held)
+            StepCount++;
+        return (norm, !held);
+    }
+
+    /// <summary>
     /// The moments themselves, not copies, named as in PyTorch: <c>path.exp_avg</c> and <c>path.exp_avg_sq</c>; those
     /// in 8 bits with <c>.absmax</c> besides. Write them to a checkpoint, or fill them from one.
     /// </summary>
@@ -113,11 +166,29 @@ public sealed unsafe class AdamW : IDisposable
     /// <summary>Releases the moments; the parameters stay.</summary>
     public void Dispose()
     {
+        cuda?.Dispose();
         foreach (var slot in slots)
         {
             foreach (var (_, part) in slot.State())
                 part.Dispose();
         }
+    }
+
+    private CudaAdamW OnCuda(CudaDevice device)
+    {
+        foreach (var slot in slots)
+        {
+            var value = slot.Parameter.Value;
+            if (value.Device != device || value.DType != DType.F32)
+                throw new ArgumentException(
+                    $"[adamw] parameters must be F32 on one device, but got {value.DType} on {value.Device.Name} "
+                    + $"({slot.Parameter.Path})");
+            if (slot.Codes is not null)
+                throw new ArgumentException($"[adamw] 8-bit moments must be on the CPU, but got {device.Name}");
+        }
+        var groups = Groups.ToList();
+        return new CudaAdamW(
+            this, device, [.. slots.Select(s => (s.Parameter, groups.IndexOf(s.Group), s.First!, s.Second!))]);
     }
 
     private sealed class Slot

@@ -15,10 +15,19 @@ public static unsafe class GradientClip
             for (var i = 0; i < parameters.Count; i++)
             {
                 if (parameters[i].Trainable && parameters[i].Value.Grad is { } gradient)
-                    squares += SumKernel.Squares(gradient.Pointer<float>(), gradient.Count);
+                    squares += Squares(gradient);
             }
         }
         return Math.Sqrt(squares);
+    }
+
+    private static double Squares(Tensor gradient)
+    {
+        if (gradient.Device.Kind == DeviceKind.Cpu)
+            return SumKernel.Squares(gradient.Pointer<float>(), gradient.Count);
+        using var scope = TensorScope.Begin();
+        using var mode = GradMode.NoGrad();
+        return gradient.Mul(gradient).Sum().Item();
     }
 
     /// <summary>

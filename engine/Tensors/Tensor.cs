@@ -139,6 +139,14 @@ public sealed unsafe partial class Tensor : IDisposable
         Device.Fill(Address, value, Count);
     }
 
+    /// <summary>Adds a tensor of the same shape and dtype to this one, outside the graph.</summary>
+    public void AddInPlace(Tensor term)
+    {
+        if (term.Shape != Shape || term.DType != DType || term.Device != Device)
+            throw new ArgumentException($"[add_in_place] terms must be alike, but got {this} and {term}");
+        Op.AddInto(this, term);
+    }
+
     /// <summary>A tensor on the same memory that no gradient flows through.</summary>
     public Tensor Detach() => View(Shape);
 

@@ -63,8 +63,8 @@ public readonly record struct LoraBlockMatrix(int Inputs, int Outputs)
             stream,
             new(
                 a, b, Element(matrix, Outputs + slot.FirstRank, 0),
-                Element(matrix, slot.FirstOutput, Inputs + slot.FirstRank), Inputs, slot.Outputs, slot.Ranks, InputPitch,
-                InputPitch, scale));
+                Element(matrix, slot.FirstOutput, Inputs + slot.FirstRank), Inputs, slot.Outputs, slot.Ranks,
+                InputPitch, InputPitch, scale));
     }
 
     private ulong Element(ulong matrix, int row, int col) => matrix + 2 * ((ulong)row * (ulong)InputPitch + (ulong)col);

@@ -18,6 +18,11 @@ public unsafe interface ICudaDriver
     /// </summary>
     string? LastFault { get; }
 
+    /// <summary>
+    /// Whether the time between two events is that of a device, so that it can tell which of two ways is faster.
+    /// </summary>
+    bool KeepsTime => true;
+
     /// <summary>The matrix products that belong to this driver, for streams of <paramref name="context"/>.</summary>
     IGemm CreateGemm(CudaContext context);
 

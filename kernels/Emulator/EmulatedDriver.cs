@@ -45,6 +45,9 @@ public sealed unsafe partial class EmulatedDriver : ICudaDriver, IDisposable
     public string? LastFault { get; private set; }
 
     /// <inheritdoc/>
+    public bool KeepsTime => false;
+
+    /// <inheritdoc/>
     public IGemm CreateGemm(CudaContext context) => new EmulatedGemm(this);
 
     /// <inheritdoc/>

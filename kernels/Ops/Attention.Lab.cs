@@ -66,11 +66,13 @@ internal abstract class AttentionForwardLab(string stem, string entry, bool bf16
     {
         public override string Summary => "y = softmax(s q kᵀ) v, causal, head sizes to 64, tensor cores (mma.sync)";
         public override IReadOnlyList<int> DefaultShape => [1, 150, 200, 2, 1, 40];
+        public override IReadOnlyList<int> BenchShape => [2, 1024, 1024, 16, 4, 64];
     }
 
-    internal sealed class Wide() : AttentionForwardLab("AttentionWideBf16", "attention_forward_128_bf16", true, true)
+    internal sealed class Wide() : AttentionForwardLab("AttentionWideBf16", "attention_forward_128_bf16", true, false)
     {
-        public override string Summary => "y = softmax(s q kᵀ) v, masked, head sizes to 256, tensor cores (mma.sync)";
+        public override string Summary => "y = softmax(s q kᵀ) v, causal, head sizes to 256, tensor cores (mma.sync)";
         public override IReadOnlyList<int> DefaultShape => [2, 70, 200, 2, 1, 96];
+        public override IReadOnlyList<int> BenchShape => [1, 1024, 1024, 16, 4, 128];
     }
 }

@@ -12,7 +12,7 @@ public static class Attention
 {
     // Few queries leave most of a GPU idle unless the keys are divided. The division depends on the shape alone, so
     // that a result does not depend on the GPU.
-    private const int SplitQueries = 16, KeysPerSplit = 256, MaxSplits = 64;
+    private const int SplitQueries = 16, KeysPerSplit = 128, MaxSplits = 64;
 
     /// <summary>Parameters of the three forward entries; the PTX files say what they are.</summary>
     [StructLayout(LayoutKind.Sequential, Pack = 4)]

@@ -94,15 +94,17 @@ internal abstract class AttentionBackwardLab(string stem, string entry, bool bf1
     }
 
     internal sealed class QueriesBf16()
-        : QueriesLab("AttentionBackwardQueriesBf16", "attention_backward_queries_64_bf16", true, true)
+        : QueriesLab("AttentionBackwardQueriesBf16", "attention_backward_queries_64_bf16", true, false)
     {
         public override IReadOnlyList<int> DefaultShape => [2, 70, 90, 2, 1, 40];
+        public override IReadOnlyList<int> BenchShape => [1, 1024, 1024, 16, 4, 64];
     }
 
     internal sealed class QueriesWideBf16()
         : QueriesLab("AttentionBackwardQueriesWideBf16", "attention_backward_queries_128_bf16", true, false)
     {
         public override IReadOnlyList<int> DefaultShape => [1, 70, 90, 2, 1, 96];
+        public override IReadOnlyList<int> BenchShape => [1, 1024, 1024, 8, 2, 128];
     }
 
     internal sealed class KeysF32() : KeysLab("AttentionBackwardKeys", "attention_backward_keys_f32", false, true)
@@ -111,15 +113,17 @@ internal abstract class AttentionBackwardLab(string stem, string entry, bool bf1
     }
 
     internal sealed class KeysBf16()
-        : KeysLab("AttentionBackwardKeysBf16", "attention_backward_keys_64_bf16", true, true)
+        : KeysLab("AttentionBackwardKeysBf16", "attention_backward_keys_64_bf16", true, false)
     {
         public override IReadOnlyList<int> DefaultShape => [2, 70, 90, 4, 2, 40];
+        public override IReadOnlyList<int> BenchShape => [1, 1024, 1024, 16, 4, 64];
     }
 
     internal sealed class KeysWideBf16()
         : KeysLab("AttentionBackwardKeysWideBf16", "attention_backward_keys_128_bf16", true, false)
     {
         public override IReadOnlyList<int> DefaultShape => [1, 70, 90, 2, 1, 96];
+        public override IReadOnlyList<int> BenchShape => [1, 1024, 1024, 8, 2, 128];
     }
 
     internal sealed class DeltaF32() : DeltaLab("attention_delta_f32", bf16: false)

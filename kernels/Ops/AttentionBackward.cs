@@ -61,7 +61,8 @@ public static class AttentionBackward
         problem.Check();
         if (problem.IsEmpty) return;
         var args = new QueryArgs(
-            q, k, v, dy, lse, delta, dq, problem.KeySegments, problem.KeyLengths, problem.QueryStarts, problem.KeyStride,
+            q, k, v, dy, lse, delta, dq, problem.KeySegments, problem.KeyLengths, problem.QueryStarts,
+            problem.KeyStride,
             problem.Queries, problem.Keys, problem.QueryHeads, problem.KeyHeads, problem.Size, problem.Scale,
             problem.Causal ? 1 : 0, problem.Window, accumulate ? 1 : 0,
             problem.Aligned(q | k | v | dy | dq) ? 1 : 0);
@@ -100,23 +101,44 @@ public static class AttentionBackward
     public static LaunchShape DeltaShape(int rows) => new((rows + 15) / 16, 128);
 
     /// <summary>Blocks of queries across, heads and parts of the head size down, sequences.</summary>
-    public static LaunchShape QueriesShape(in AttentionProblem problem, bool bf16) =>
-        Shape(problem, bf16, problem.Queries, problem.QueryHeads, auxiliary: 0);
+    public static LaunchShape QueriesShape(in AttentionProblem problem, bool bf16)
+    {
+        // A warp has 32 queries; above 128 columns only one warp's operands fit in every GPU's shared memory.
+        int rows = problem.Queries;
+        int threads = problem.Size > 128 || rows <= 32 ? 32 : rows <= 64 ? 64 : 128;
+        return bf16
+            ? Shape(problem, rows, problem.QueryHeads, threads, threads, auxiliary: 0)
+            : SimtShape(problem, rows, problem.QueryHeads);
+    }
 
     /// <summary>Blocks of keys across, key heads and parts of the head size down, sequences.</summary>
-    public static LaunchShape KeysShape(in AttentionProblem problem, bool bf16) =>
-        Shape(problem, bf16, problem.Keys, problem.KeyHeads, auxiliary: 512);
-
-    private static LaunchShape Shape(in AttentionProblem problem, bool bf16, int rows, int heads, int auxiliary)
+    public static LaunchShape KeysShape(in AttentionProblem problem, bool bf16)
     {
-        int size = problem.Size, width = bf16 && size > 64 ? 128 : 64, parts = (size + width - 1) / width;
-        int padded = parts * width, threads = bf16 && size > 128 ? 64 : 128;
-        int tile = bf16 ? threads / 2 : AttentionTiles.SimtRows;
-        int shared = bf16
-            ? padded * 2 * (threads + 128) + auxiliary
-            : 4 * AttentionTiles.SimtRows * (padded + 4 + 12) * sizeof(float);
-        return new(
-            new Dim3((uint)((rows + tile - 1) / tile), (uint)(heads * parts), (uint)problem.Batch), threads,
-            (uint)shared);
+        // A warp has 32 keys, or 16 where dk and dv of 128 columns fill the registers.
+        int perThread = problem.Size > 64 ? 2 : 1, rows = problem.Keys;
+        int threads = problem.Size > 128 || rows * perThread <= 64 ? 64 : 128;
+        return bf16
+            ? Shape(problem, rows, problem.KeyHeads, threads, threads / perThread, auxiliary: 512)
+            : SimtShape(problem, rows, problem.KeyHeads);
     }
+
+    private static LaunchShape Shape(
+        in AttentionProblem problem, int rows, int heads, int threads, int tile, int auxiliary)
+    {
+        int width = problem.Size > 64 ? 128 : 64, parts = (problem.Size + width - 1) / width;
+        return new(
+            Grid(problem, rows, tile, heads * parts), threads,
+            (uint)(parts * width * 2 * (2 * tile + 128) + auxiliary));
+    }
+
+    private static LaunchShape SimtShape(in AttentionProblem problem, int rows, int heads)
+    {
+        const int Tile = AttentionTiles.SimtRows;
+        int parts = (problem.Size + 63) / 64;
+        return new(
+            Grid(problem, rows, Tile, heads * parts), 128, (uint)(4 * Tile * (parts * 64 + 4 + 12) * sizeof(float)));
+    }
+
+    private static Dim3 Grid(in AttentionProblem problem, int rows, int tile, int heads) =>
+        new((uint)((rows + tile - 1) / tile), (uint)heads, (uint)problem.Batch);
 }

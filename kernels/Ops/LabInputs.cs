@@ -13,6 +13,9 @@ public sealed unsafe class LabInputs(CudaContext context, int seed, int shift = 
     /// <summary>Elements by which every tensor of a lab starts past a 16-byte boundary.</summary>
     public int Shift => shift;
 
+    /// <summary>The same context with another shift.</summary>
+    public LabInputs Shifted(int elements) => new(context, seed, elements);
+
     /// <summary>Roughly normal values: the sum of four uniform draws, variance 1/3.</summary>
     public float[] Values(int count)
     {

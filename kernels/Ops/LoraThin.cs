@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using CudaLora.Kernels.Driver;
 using CudaLora.Kernels.Runtime;
+using CudaLora.Kernels.Simd;
 
 namespace CudaLora.Kernels.Ops;
 
@@ -32,6 +33,9 @@ public static class LoraThin
         ulong From, ulong Out, int Parts, int Rows, int Cols, int Pitch, int OutRow, int OutCol, float Scale,
         int Accumulate, int OutBf16);
 
+    /// <summary>The threshold for a share <paramref name="p"/> of dropped elements, the CPU's.</summary>
+    public static uint Threshold(float p) => p == 0 ? 0 : DropoutKernel.Threshold(p);
+
     /// <summary>Parts of projected: blocks of columns.</summary>
     public static int ColumnParts(int cols, bool bf16) => bf16 ? (cols + 511) / 512 : (cols + 255) / 256;
 
@@ -41,7 +45,7 @@ public static class LoraThin
         int across = ColumnParts(cols, bf16) * ((ranks + Ranks - 1) / Ranks);
         int chunks = Math.Max(1, WantedBlocks / across);
         int perChunk = (rows + chunks - 1) / chunks;
-        return Math.Max(4, (perChunk + RowStep - 1) / RowStep) * RowStep;
+        return Math.Max(8, (perChunk + RowStep - 1) / RowStep) * RowStep;
     }
 
     /// <summary>Parts of reduced: chunks of rows.</summary>

@@ -19,6 +19,10 @@ internal sealed class StepRunner : IDisposable
     private readonly IObjective objective;
     private readonly Batch[] batches;
     private readonly InputSet[] inputs;
+    private readonly Tensor lossSum;
+    private readonly GraphCache? graphs;
+    private readonly Action work;
+    private int microBatches;
 
     public StepRunner(TrainingArguments arguments, IFineTuning method, IObjective objective)
     {
@@ -29,6 +33,9 @@ internal sealed class StepRunner : IDisposable
         inputs = new InputSet[batches.Length];
         for (var i = 0; i < batches.Length; i++)
             (batches[i], inputs[i]) = (new Batch(), new InputSet(model.Device));
+        lossSum = Tensor.Owned(Shape.Scalar, device: model.Device);
+        graphs = model.Device is CudaDevice cuda && arguments.CudaGraphs ? new GraphCache(cuda) : null;
+        work = Work;
         Optimizer = new AdamW(
             method.Groups(arguments), arguments.AdamBeta1, arguments.AdamBeta2, arguments.AdamEpsilon,
             arguments.Optim == "adamw_8bit");
@@ -36,10 +43,14 @@ internal sealed class StepRunner : IDisposable
 
     public AdamW Optimizer { get; }
 
+    /// <summary>Steps captured so far, by shape.</summary>
+    public int GraphCount => graphs?.Count ?? 0;
+
     /// <summary>Runs one step on the next <paramref name="microBatches"/> of <paramref name="data"/>.</summary>
     public StepOutcome Run(Batcher data, int microBatches, double rateFactor)
     {
         var first = data.State;
+        this.microBatches = microBatches;
         var (labels, tokens) = (0L, 0L);
         for (var i = 0; i < microBatches; i++)
         {
@@ -49,32 +60,56 @@ internal sealed class StepRunner : IDisposable
         }
         if (labels == 0)
             return new StepOutcome(0, 0, tokens);
-        Optimizer.ZeroGrad();
-        double loss = 0;
+        using var scope = TensorScope.Begin();
         for (var i = 0; i < microBatches; i++)
         {
-            using var scope = TensorScope.Begin();
-            var part = objective.Loss(model, batches[i], 1f / labels, inputs[i]);
-            loss += part.Item();
-            if (part.RequiresGrad)
-                part.Backward();
+            inputs[i].Begin();
+            objective.Prepare(batches[i], 1f / labels, inputs[i]);
+            inputs[i].Commit();
         }
-        var norm = GradientClip.Norm(Optimizer.Groups);
-        if (!double.IsFinite(loss) || !double.IsFinite(norm))
-            throw Diverged(first, loss, norm);
-        Optimizer.Step(rateFactor, GradientClip.Scale(norm, arguments.MaxGradNorm));
+        Optimizer.BeginStep(rateFactor);
+        if (graphs is null)
+            work();
+        else
+            graphs.Run(Key(), work, model.Random);
+        for (var i = 0; i < microBatches; i++)
+            inputs[i].Used();
+        double loss = lossSum.Item();
+        var (norm, updated) = Optimizer.EndStep();
+        if (!updated || !double.IsFinite(loss))
+            throw Diverged(first, loss, norm, updated);
         return new StepOutcome(loss, norm, tokens);
     }
 
+    // All of a step on the device; reads nothing back.
+    private void Work()
+    {
+        Optimizer.ZeroGrad();
+        lossSum.Clear();
+        for (var i = 0; i < microBatches; i++)
+        {
+            using var scope = TensorScope.Begin();
+            var part = objective.Loss(model, inputs[i]);
+            lossSum.AddInPlace(part);
+            if (part.RequiresGrad)
+                part.Backward();
+        }
+        Optimizer.ClipAndStep(arguments.MaxGradNorm);
+    }
+
+    private string Key() => string.Join(" | ", inputs.Take(microBatches).Select(set => set.Key));
+
     public void Dispose()
     {
+        graphs?.Dispose();
         Optimizer.Dispose();
+        lossSum.Dispose();
         foreach (var set in inputs)
             set.Dispose();
     }
 
-    private UserErrorException Diverged(BatcherState at, double loss, double norm) => new(
-        $"training diverged at step {Optimizer.StepCount + 1}, batch {at.Position} of epoch {at.Epoch}: " +
-        $"loss {loss}, gradient norm {norm}; nothing was updated. " +
+    private UserErrorException Diverged(BatcherState at, double loss, double norm, bool updated) => new(
+        $"training diverged at step {Optimizer.StepCount + (updated ? 0 : 1)}, batch {at.Position} of epoch {at.Epoch}: "
+        + $"loss {loss}, gradient norm {norm}{(updated ? "" : "; nothing was updated")}. " +
         "Lower --learning-rate, or resume from the last checkpoint with --resume-from-checkpoint true");
 }

@@ -55,6 +55,12 @@ public sealed record TrainingArguments
     /// <summary>Global gradient-norm limit; 0 switches clipping off.</summary>
     public double MaxGradNorm { get; init; } = 1.0;
 
+    /// <summary>
+    /// Captures a step as one CUDA graph when its shape comes the second time, and replays it; not one of Hugging
+    /// Face's. Off, every step is queued launch by launch, to the same bits.
+    /// </summary>
+    public bool CudaGraphs { get; init; } = true;
+
     /// <summary>Passes over the training set.</summary>
     public double NumTrainEpochs { get; init; } = 3;
 

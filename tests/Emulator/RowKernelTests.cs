@@ -31,4 +31,22 @@ public class RowKernelTests
             Assert.True(run.Agrees, $"{entry} {string.Join(" x ", shape)}, shift {shift}: error {run.Error}");
         }
     }
+
+    [Theory]
+    [InlineData("rope_f32")]
+    [InlineData("rope_bf16")]
+    public void RopeTakesAnyHeads(string entry)
+    {
+        KernelLab lab = KernelLab.All.Single(candidate => candidate.Entry == entry);
+        using var driver = new EmulatedDriver();
+        using CudaContext context = CudaContext.Open(driver);
+        foreach ((int[] shape, int shift) in new[]
+        {
+            (new[] { 1, 1, 1, 2 }, 0), ([3, 9, 3, 128], 0), ([2, 40, 8, 64], 1), ([2, 3, 1, 18], 0), ([4, 1, 1, 600], 0),
+        })
+        {
+            LabRun run = lab.Run(context, shape, seed: 5, shift);
+            Assert.True(run.Agrees, $"{entry} {string.Join(" x ", shape)}, shift {shift}: error {run.Error}");
+        }
+    }
 }

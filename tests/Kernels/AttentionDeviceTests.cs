@@ -187,7 +187,13 @@ public sealed class AttentionDeviceTests
         using CudaContext context = CudaContext.Open(driver);
         var problem = new AttentionProblem
         {
-            Batch = 1, Queries = 1, Keys = 1, QueryHeads = 1, KeyHeads = 1, Size = size, Scale = scale,
+            Batch = 1,
+            Queries = 1,
+            Keys = 1,
+            QueryHeads = 1,
+            KeyHeads = 1,
+            Size = size,
+            Scale = scale,
         };
         ArgumentException error = Assert.Throws<ArgumentException>(
             () => DeviceAttention.Forward(context.Stream, problem, false, 16, 16, 16, 16, 0, 0));

@@ -18,6 +18,9 @@ internal sealed unsafe class RecordingDriver : ICudaDriver
     public List<string> Calls { get; } = [];
     public byte[] Packed { get; private set; } = [];
     public LaunchShape Shape { get; private set; }
+    /// <summary>Milliseconds between any two events.</summary>
+    public float Elapsed { get; set; } = 2.5f;
+
     public bool Recording { get; set; } = true;
     public bool Pools { get; set; } = true;
 
@@ -115,7 +118,7 @@ internal sealed unsafe class RecordingDriver : ICudaDriver
     public CudaResult EventSynchronize(nint handle) => Say("event synchronize");
     public CudaResult EventQuery(nint handle) => Say("event query");
     public CudaResult EventElapsedTime(out float milliseconds, nint start, nint end) =>
-        Answer("elapsed", out milliseconds, 2.5f);
+        Answer("elapsed", out milliseconds, Elapsed);
 
     public CudaResult LaunchKernel(nint function, in LaunchShape shape, nint stream, void* packed, nuint packedBytes)
     {

@@ -79,6 +79,23 @@ public class CudaTrainingTests
         Assert.Equal(one.Weights, two.Weights);
     }
 
+    [Theory]
+    [MemberData(nameof(Devices))]
+    public void AReplayedGraphGivesTheBitsOfTheEagerStep(string name)
+    {
+        using var device = Open(name);
+        var eager = Train(ModelPlacement.On(device), steps: 6, graphs: false);
+        var replayed = Train(ModelPlacement.On(device), steps: 6);
+        Assert.Equal(eager.Losses, replayed.Losses);
+        Assert.Equal(eager.Weights, replayed.Weights);
+        Assert.Equal(0, eager.Graphs);
+        Assert.True(replayed.Graphs > 0, "no step was captured");
+        var accumulated = Train(ModelPlacement.On(device), steps: 4, batch: 2, accumulation: 2, graphs: false);
+        var replayedSum = Train(ModelPlacement.On(device), steps: 4, batch: 2, accumulation: 2);
+        Assert.Equal(accumulated.Losses, replayedSum.Losses);
+        Assert.Equal(accumulated.Weights, replayedSum.Weights);
+    }
+
     private static ModelPlacement F32(CudaDevice device) => new() { Device = device };
 
     private static CudaDevice Open(string name) => name == "emulator"
@@ -87,9 +104,9 @@ public class CudaTrainingTests
             ? new CudaDevice(driver, ownsDriver: true)
             : throw new InvalidOperationException(reason);
 
-    private static (double[] Losses, float[] Weights) Train(
+    private static (double[] Losses, float[] Weights, int Graphs) Train(
         ModelPlacement placement, int steps = Steps, double dropout = 0.1, int batch = 4, int accumulation = 1,
-        bool checkpointing = false, bool full = false)
+        bool checkpointing = false, bool full = false, bool graphs = true)
     {
         using var model = CausalLM.Load(Path.Combine(SharedData.Root, "tests", "Golden", "llama"), placement);
         var random = new Generator(1);
@@ -97,7 +114,11 @@ public class CudaTrainingTests
         model.Training = true;
         model.GradientCheckpointing = checkpointing;
         IFineTuning method = adapter is null ? new FullFineTuning(model) : new LoraFineTuning(adapter);
-        var arguments = TrainerTests.Arguments("unused") with { GradientAccumulationSteps = accumulation };
+        var arguments = TrainerTests.Arguments("unused") with
+        {
+            GradientAccumulationSteps = accumulation,
+            CudaGraphs = graphs,
+        };
         using var runner = new StepRunner(arguments, method, new Sft());
         var data = new Batcher(TrainerTests.Examples(24), new BatcherOptions { BatchSize = batch, Seed = 3 });
         var losses = new double[steps];
@@ -106,7 +127,8 @@ public class CudaTrainingTests
         return (losses,
         [
             .. method.Groups(arguments).SelectMany(group => group.Parameters).SelectMany(p => p.Value.ToArray()),
-        ]);
+        ],
+        runner.GraphCount);
     }
 
     private static void Close(double[] expected, double[] actual, double tolerance)

@@ -1,4 +1,6 @@
 using CudaLora.Engine;
+using CudaLora.Kernels.Emulator;
+using CudaLora.Kernels.Runtime;
 
 namespace CudaLora.Tests.Ops;
 
@@ -54,6 +56,58 @@ public class CacheAppendTests
         {
             var width = x.Shape[2] * x.Shape[3];
             return Tensor.From(x.ToArray().AsSpan(t * width, width), Shape.Of(1, 1, x.Shape[2], x.Shape[3]));
+        }
+    }
+
+    // 150 slots are divided among blocks; the graph must read where each step stands when it runs.
+    [Fact]
+    public void ACapturedDecodeStep_FollowsWhatTheRowsHold()
+    {
+        const int Room = 150, Steps = 4;
+        using var driver = new EmulatedDriver();
+        using var device = new CudaDevice(driver);
+        using var graphs = new GraphCache(device);
+        using var inputs = new InputSet(device);
+        using var noGrad = GradMode.NoGrad();
+        Assert.Equal(Decode(work => work()), Decode(work => graphs.Run(inputs.Key, work, null)));
+        Assert.Equal(1, graphs.Count);
+
+        float[] Decode(Action<Action> run)
+        {
+            using var keys = Tensor.Owned(Shape.Of(2, Room, 1, 8), device: device);
+            using var values = Tensor.Owned(Shape.Of(2, Room, 1, 8), device: device);
+            using var y = Tensor.Owned(Shape.Of(2, 1, 2, 8), device: device);
+            keys.Clear();
+            values.Clear();
+            var outputs = new List<float>();
+            for (var step = 0; step < Steps; step++)
+            {
+                inputs.Begin();
+                inputs.Set("starts", [step, 100 + step], Shape.Of(2));
+                inputs.Set("lengths", [step + 1, 101 + step], Shape.Of(2));
+                inputs.Set("q", GradientCheck.Values(step, Shape.Of(2, 1, 2, 8)), Shape.Of(2, 1, 2, 8));
+                inputs.Set("k", GradientCheck.Values(step + 9, Shape.Of(2, 1, 1, 8)), Shape.Of(2, 1, 1, 8));
+                inputs.Commit();
+                run(() =>
+                {
+                    using var scope = TensorScope.Begin();
+                    keys.CacheAppend(values, inputs["k"], inputs["k"], inputs["starts"]);
+                    var attended = inputs["q"].Attention(keys, values, new AttentionOptions
+                    {
+                        Scale = 0.4f,
+                        Causal = true,
+                        KeyCount = Room,
+                        KeyLengths = inputs["lengths"],
+                        QueryStarts = inputs["starts"],
+                    });
+                    device.Stream.Copy(
+                        new DevicePointer<float>(attended.DeviceAddress), new DevicePointer<float>(y.DeviceAddress),
+                        y.Count);
+                });
+                inputs.Used();
+                outputs.AddRange(y.ToArray());
+            }
+            return [.. outputs];
         }
     }
 

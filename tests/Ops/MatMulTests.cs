@@ -11,7 +11,13 @@ public class MatMulTests
     [InlineData(true, true)]
     public void Product_MatchesDoublePrecision(bool ta, bool tb)
     {
-        using var scope = TensorScope.Begin();
+        foreach (var device in TestDevice.Names)
+            Product(device, ta, tb);
+    }
+
+    private static void Product(string device, bool ta, bool tb)
+    {
+        using var scope = OpCheck.On(device);
         const int batch = 3, m = 5, n = 7, k = 11;
         var a = GradientCheck.Leaf(1, ta ? Shape.Of(batch, k, m) : Shape.Of(batch, m, k));
         var b = GradientCheck.Leaf(2, tb ? Shape.Of(batch, n, k) : Shape.Of(batch, k, n));
@@ -49,10 +55,66 @@ public class MatMulTests
     [InlineData(true, true, false, true)]
     public void Gradient_MatchesDifferences(bool ta, bool tb, bool sharedA, bool sharedB)
     {
-        using var scope = TensorScope.Begin();
+        foreach (var device in TestDevice.Names)
+            Gradient(device, ta, tb, sharedA, sharedB);
+    }
+
+    private static void Gradient(string device, bool ta, bool tb, bool sharedA, bool sharedB)
+    {
+        using var scope = OpCheck.On(device);
         var a = GradientCheck.Leaf(3, Batched(sharedA, ta ? 4 : 3, ta ? 3 : 4), name: "a");
         var b = GradientCheck.Leaf(4, Batched(sharedB, tb ? 5 : 4, tb ? 4 : 5), name: "b");
         GradientCheck.Run(() => a.MatMul(b, ta, tb), a, b);
+    }
+
+    /// <summary>
+    /// Against the same ops in F32 on the same rounded values: results and gradients are rounded once to BF16, dy too.
+    /// </summary>
+    [Theory]
+    [InlineData(false, false, false)]
+    [InlineData(true, false, true)]
+    [InlineData(false, true, true)]
+    [InlineData(true, true, false)]
+    public void Bf16_MatchesF32(bool ta, bool tb, bool sharedB)
+    {
+        foreach (var device in TestDevice.Names.Where(name => name != "cpu"))
+        {
+            using var scope = OpCheck.On(device);
+            int[] dimsA = ta ? [2, 9, 6] : [2, 6, 9], matrixB = tb ? [7, 9] : [9, 7];
+            int[] dimsB = sharedB ? matrixB : [2, .. matrixB];
+            var (a, b) = (OpCheck.Bf16Leaf(3, dimsA), OpCheck.Bf16Leaf(4, dimsB));
+            var (wideA, wideB) = (Wide(a), Wide(b));
+            var dy = OpCheck.Bf16Leaf(5, 2, 6, 7);
+
+            var y = a.MatMul(b, ta, tb);
+            y.Backward(dy);
+            var wide = wideA.MatMul(wideB, ta, tb);
+            wide.Backward(Wide(dy));
+
+            Assert.Equal(DType.BF16, y.DType);
+            Close(wide, y);
+            Close(wideA.Grad!, a.Grad!);
+            Close(wideB.Grad!, b.Grad!);
+            // A factor of the other type is cast; the first decides.
+            Close(wide, a.MatMul(wideB, ta, tb));
+            Assert.Equal(DType.F32, wideA.MatMul(b, ta, tb).DType);
+            Close(wide, wideA.MatMul(b, ta, tb));
+        }
+
+        static Tensor Wide(Tensor narrow)
+        {
+            var wide = Tensor.From(narrow.ToArray(), narrow.Shape);
+            wide.RequiresGrad = true;
+            return wide;
+        }
+    }
+
+    private static void Close(Tensor expected, Tensor actual)
+    {
+        Assert.Equal(expected.Shape, actual.Shape);
+        var (want, have) = (expected.ToArray(), actual.ToArray());
+        for (var i = 0; i < want.Length; i++)
+            Assert.Equal(want[i], have[i], (1 + Math.Abs(want[i])) / 128);
     }
 
     [Fact]

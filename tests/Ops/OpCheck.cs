@@ -18,6 +18,13 @@ internal static class OpCheck
         return leaf;
     }
 
+    /// <summary>The nearest BF16 value, ties to even.</summary>
+    public static float ToBf16(float value)
+    {
+        var bits = BitConverter.SingleToUInt32Bits(value);
+        return BitConverter.UInt32BitsToSingle((bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000);
+    }
+
     /// <summary>A frozen or trainable leaf of normal values.</summary>
     public static Tensor Leaf(int seed, params ReadOnlySpan<int> dims) => GradientCheck.Leaf(seed, Shape.Of(dims));
 

@@ -8,9 +8,15 @@ public partial class SourceTests
     private const int MaxLines = 400;
     private const int MaxColumns = 120;
 
-    // A PTX module has no include: entries that share registers and tiles stay in one file.
+    // A PTX module has no include, and registers have no index: an entry with an unrolled tile is as long as the tile.
     private static readonly Dictionary<string, int> LongFiles = new()
     {
+        ["kernels/Ops/AttentionBf16.ptx"] = 650,
+        ["kernels/Ops/AttentionWideBf16.ptx"] = 710,
+        ["kernels/Ops/AttentionBackwardKeysBf16.ptx"] = 560,
+        ["kernels/Ops/AttentionBackwardKeysWideBf16.ptx"] = 500,
+        ["kernels/Ops/AttentionBackwardQueriesBf16.ptx"] = 520,
+        ["kernels/Ops/AttentionBackwardQueriesWideBf16.ptx"] = 550,
         ["kernels/Ops/GemmMma.ptx"] = 470,
         ["kernels/Ops/GemmMmaNn.ptx"] = 470,
         ["kernels/Ops/GemmMmaTn.ptx"] = 470,

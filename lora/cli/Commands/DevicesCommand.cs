@@ -37,6 +37,8 @@ internal sealed class DevicesCommand() : CliCommand(
                 $"cuda:{i}     {properties.Name}, sm_{properties.Capability}, {properties.Multiprocessors} SMs, "
                 + $"{properties.MemoryBytes / (double)(1L << 30):0.0} GiB; {driver.Name} (CUDA {version / 1000}."
                 + $"{version % 1000 / 10}), matrix products by {device.Gemm.Name}"));
+            foreach (var (product, strategy) in device.LoraChoices.Known)
+                terminal.Line($"           LoRA {product}: {strategy}");
         }
     }
 }

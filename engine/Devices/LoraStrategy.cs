@@ -1,0 +1,29 @@
+namespace CudaLora.Engine;
+
+/// <summary>
+/// How a LoRA layer's large products run on a CUDA device in BF16. All give the same values but for rounding; in F32
+/// there is <see cref="Composed"/> alone. A 4-bit base is decoded first, straight into the place it is read from.
+/// </summary>
+public enum LoraStrategy
+{
+    /// <summary>
+    /// The fastest for each shape, found by timing and kept in a file; <see cref="Composed"/> on a device whose clock
+    /// says nothing about the work, as the emulator's.
+    /// </summary>
+    Auto,
+
+    /// <summary>y = x W0ᵀ by the device's library, then y += S (s B)ᵀ; dX = dY W0, then dX += dS A.</summary>
+    Composed,
+
+    /// <summary>
+    /// One product of the device's library, y = [x | S] [W0 | s B]ᵀ and dX = [dY | dS] [W0; A], on copies of x or dY
+    /// and of W0 with room for the rest of the row.
+    /// </summary>
+    BlockMatrix,
+
+    /// <summary>
+    /// One product of the project's own kernels, which sum x W0ᵀ and S (s B)ᵀ, or dY W0 and dS A, in the same
+    /// registers: wgmma on sm_90a, mma.sync elsewhere. What they cannot read, and dX under dropout, is composed.
+    /// </summary>
+    Fused,
+}

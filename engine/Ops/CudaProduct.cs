@@ -1,0 +1,86 @@
+using CudaLora.Kernels.Blas;
+using CudaLora.Kernels.Ops;
+
+namespace CudaLora.Engine;
+
+/// <summary>
+/// Matrix products of tensors on a CUDA device. Both factors have the type of the activations, F32 or BF16; a weight of
+/// the other type is cast to a copy for the product. Sums are F32.
+/// </summary>
+internal static unsafe class CudaProduct
+{
+    /// <summary>A factor as the product reads it.</summary>
+    public readonly struct Factor(ulong address, Storage? copy)
+    {
+        public ulong Address => address;
+
+        public void Release() => copy?.Release();
+    }
+
+    /// <summary>The element type of a tensor's products.</summary>
+    public static GemmType TypeOf(DType dtype) => dtype == DType.BF16 ? GemmType.BF16 : GemmType.F32;
+
+    /// <summary><paramref name="tensor"/> in <paramref name="dtype"/>: itself, or a copy to be released.</summary>
+    public static Factor As(DType dtype, Tensor tensor)
+    {
+        if (tensor.DType == dtype)
+            return new Factor(tensor.DeviceAddress, null);
+        var copy = tensor.Device.Rent(Math.Max(1, tensor.Count) * dtype.Size());
+        Cast.Run(
+            Of(tensor).Stream, tensor.DeviceAddress, CastOf(tensor.DType), (ulong)copy.Pointer, CastOf(dtype),
+            tensor.Count);
+        return new Factor((ulong)copy.Pointer, copy);
+    }
+
+    /// <summary>
+    /// to (m, n) = alpha op(a) op(b) + (add ? to : 0) on dense matrices of <paramref name="dtype"/>. A target of the
+    /// other type gets a sum in F32 where the library has one, else by way of a copy.
+    /// </summary>
+    public static void Run(
+        DType dtype, bool transA, bool transB, int m, int n, int k, float alpha, ulong a, ulong b, Tensor to, bool add)
+    {
+        if (m == 0 || n == 0)
+            return;
+        var device = Of(to);
+        if (k == 0)
+        {
+            if (!add)
+                to.Clear();
+            return;
+        }
+        var shape = GemmShape.Dense(m, n, k, transA, transB, TypeOf(dtype), TypeOf(to.DType));
+        if (dtype == DType.BF16 || to.DType == DType.F32)
+        {
+            device.Gemm.Run(device.Stream, shape, a, b, to.DeviceAddress, alpha, add ? 1 : 0);
+            return;
+        }
+        var sum = device.Rent((long)m * n * sizeof(float));
+        device.Gemm.Run(device.Stream, shape with { OutputType = GemmType.F32 }, a, b, (ulong)sum.Pointer, alpha);
+        Cast.Run(
+            device.Stream, (ulong)sum.Pointer, CastType.F32, to.DeviceAddress, CastType.BF16, (long)m * n,
+            accumulate: add);
+        sum.Release();
+    }
+
+    /// <summary>A tensor's CUDA device.</summary>
+    public static CudaDevice Of(Tensor tensor) => (CudaDevice)tensor.Device;
+
+    /// <summary>Every row of y (rows, n) (+)= bias (n), rounded to y's type.</summary>
+    public static void FillRows(Tensor y, Tensor bias, bool add = false) => Elementwise.Expand(
+        Of(y).Stream, Operand(bias), 1, 1, y.Shape.Rows, y.Shape[^1], Operand(y), add);
+
+    /// <summary>Gradient of a bias: the sum of dy's rows, in a fixed order.</summary>
+    public static void SumRows(Tensor dy, Tensor to, bool add)
+    {
+        var (rows, cols, bf16) = (dy.Shape.Rows, dy.Shape[^1], dy.DType == DType.BF16);
+        var scratch = dy.Device.Rent(Math.Max(1, Sum.ScratchCount(1, rows, cols, bf16)) * sizeof(float));
+        Sum.Axis(
+            Of(dy).Stream, dy.DeviceAddress, bf16, 1, rows, cols, 1, to.DeviceAddress, to.DType == DType.BF16, add,
+            (ulong)scratch.Pointer);
+        scratch.Release();
+    }
+
+    private static Operand Operand(Tensor tensor) => new(tensor.DeviceAddress, tensor.DType == DType.BF16);
+
+    private static CastType CastOf(DType dtype) => dtype == DType.BF16 ? CastType.BF16 : CastType.F32;
+}

@@ -1,0 +1,60 @@
+using CudaLora.Engine;
+using CudaLora.Kernels.Emulator;
+using CudaLora.Kernels.Runtime;
+
+namespace CudaLora.Tests.Engine;
+
+/// <summary>Which strategy a LoRA layer takes, on a driver whose clock the test sets.</summary>
+public class LoraChoicesTests
+{
+    private static readonly LoraStrategy[] Candidates =
+        [LoraStrategy.Composed, LoraStrategy.BlockMatrix, LoraStrategy.Fused];
+
+    private static readonly LoraProduct Product = new(false, 8192, 4096, 4096, 16, false);
+
+    [Fact]
+    public void TheFastestIsTimedOnceAndFrozenInTheFile()
+    {
+        using var folder = new TemporaryFolder();
+        var file = folder.File("lora.tsv");
+        var driver = new RecordingDriver();
+        using var context = CudaContext.Open(driver);
+
+        var choices = new LoraChoices(context, "gemm 1", file);
+        var runs = 0;
+        Assert.Equal(LoraStrategy.Fused, Choose(choices, Product));
+        Assert.Equal(18, runs); // Each of the three once to warm up and five times timed.
+        Assert.Equal(LoraStrategy.Fused, Choose(choices, Product));
+        Assert.Equal(18, runs);
+        Assert.True(choices.TryGet(Product, out _));
+        Assert.False(choices.TryGet(Product with { M = 1 }, out _));
+
+        // Another process starts from the file; a line of another library, or a damaged one, says nothing.
+        File.AppendAllText(file, $"damaged\n{context.Properties.Name}, gemm 1\t{Product with { M = 1 }}\tSlowest\n");
+        var again = new LoraChoices(context, "gemm 1", file);
+        Assert.Equal(LoraStrategy.Fused, again.Known[Product.ToString()]);
+        Assert.Equal(LoraStrategy.Fused, Choose(again, Product));
+        Assert.Equal(18, runs);
+        Choose(again, Product with { M = 1 });
+        Assert.Equal(36, runs);
+        Choose(new LoraChoices(context, "gemm 2", file), Product);
+        Assert.Equal(54, runs);
+
+        LoraStrategy Choose(LoraChoices from, LoraProduct product) => from.Choose(product, Candidates, strategy =>
+        {
+            runs++;
+            driver.Elapsed = strategy == LoraStrategy.Fused ? 1 : 2;
+        });
+    }
+
+    [Fact]
+    public void ADriverWithoutAClockIsNotTimed()
+    {
+        using var driver = new EmulatedDriver();
+        using var context = CudaContext.Open(driver);
+        var choices = new LoraChoices(context, "gemm", null);
+        Assert.Equal(
+            LoraStrategy.Composed, choices.Choose(Product, Candidates, _ => throw new InvalidOperationException()));
+        Assert.Equal("forward (8192, 4096, 4096) r 16", Assert.Single(choices.Known).Key);
+    }
+}
