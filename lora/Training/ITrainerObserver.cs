@@ -79,4 +79,9 @@ public interface ITrainerObserver
     void OnMessage(string message)
     {
     }
+
+    /// <summary>After responses were sampled and rewarded: PPO and GRPO.</summary>
+    void OnSamples(int step, IReadOnlyList<RewardSample> samples, ReadOnlySpan<float> rewards)
+    {
+    }
 }

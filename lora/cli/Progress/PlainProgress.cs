@@ -28,7 +28,8 @@ internal sealed class PlainProgress(Terminal terminal, int loggingSteps) : Progr
 
     public override void OnEvaluate(in EvalReport report) =>
         terminal.Line(
-        $"eval {At(report.Step)}  loss {Figures.Loss(report.Loss)}  perplexity {Figures.Short(report.Perplexity)}  "
+        $"eval {At(report.Step)}  loss {Figures.Loss(report.Loss)}  "
+            + (report.Metrics is null ? $"perplexity {Figures.Short(report.Perplexity)}  " : "")
             + $"{Figures.Count(report.Examples)} examples in {Figures.Short(report.Seconds)} s"
             + Figures.Metrics(report.Metrics) + (report.IsBest ? "  best so far" : ""));
 
