@@ -19,14 +19,14 @@ internal unsafe partial class LoraLinearOp
 
     private bool HasWgmma => Cuda.Context.Properties.Capability == 90;
 
+    /// <summary>y for a few tokens, when no gradient is wanted; false if this is no such case.</summary>
+    private protected virtual bool TryDecode(Tensor y) => LoraDecoding.TryRun(x, weight, bias, a, b, scale, y);
+
     /// <summary>
     /// W0 (out, in) in the type of the products: itself, a cast copy, or what a 4-bit base is decoded to.
     /// </summary>
     private protected virtual CudaProduct.Factor BaseAs(DType dtype) => CudaProduct.As(
         dtype, weight ?? throw new NotSupportedException($"[{Name}] with a 4-bit base runs on the CPU only"));
-
-    /// <summary>y for a few tokens, when no gradient is wanted; false if this is no such case.</summary>
-    private protected virtual bool TryDecode(Tensor y) => LoraDecoding.TryRun(x, weight, bias, a, b, scale, y);
 
     /// <summary>W0 in BF16 into a buffer with wider rows.</summary>
     private protected virtual void PadBase(ulong to, int pitch)

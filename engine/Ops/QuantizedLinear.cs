@@ -101,7 +101,9 @@ internal sealed unsafe class QuantizedLinearOp : Op
         CudaProduct.SumRows(dy, g, add);
     }
 
-    /// <summary>The values of W in a type, dense, to be released: pooled memory that every layer takes in turn.</summary>
+    /// <summary>
+    /// The values of W in a type, dense, to be released: pooled memory that every layer takes in turn.
+    /// </summary>
     public static CudaProduct.Factor Decoded(QuantizedTensor weight, DType dtype)
     {
         var values = weight.Device.Rent(weight.Count * dtype.Size());

@@ -30,9 +30,9 @@ internal sealed unsafe class Nf4DecodeLab : KernelLab
         Nf4Decode.Launch(
             context.Stream,
             new(
-                codes.Codes, codes.Codebook, codes.AbsMax, codes.Codes8, codes.Groups, codes.Map, dx.Address, ds.Address,
-                db.Address, dbias.Address, y.Address, tokens, width, outputs, ranks, width, outputs, Scale, codes.Offset,
-                codes.BlockShift, codes.GroupShift));
+                codes.Codes, codes.Codebook, codes.AbsMax, codes.Codes8, codes.Groups, codes.Map, dx.Address,
+                ds.Address, db.Address, dbias.Address, y.Address, tokens, width, outputs, ranks, width, outputs, Scale,
+                codes.Offset, codes.BlockShift, codes.GroupShift));
         double[] expected = LoraDecodeUpLab.Product(x, Rounded(w.Values), tokens, outputs, width);
         double[] adapter = LoraDecodeUpLab.Product(s, b, tokens, outputs, ranks);
         for (int i = 0; i < expected.Length; i++) expected[i] += (Scale * adapter[i]) + bias[i % outputs];

@@ -5,8 +5,8 @@ using CudaLora.Kernels.Runtime;
 namespace CudaLora.Kernels.Ops;
 
 /// <summary>
-/// Nf4Decode.ptx: a 4-bit layer with its adapter for 1 to 16 tokens, y = x W0ᵀ + scale s Bᵀ + bias in bf16. The codes are
-/// read once; s = x Aᵀ comes from <see cref="LoraDecode.Down"/>.
+/// Nf4Decode.ptx: a 4-bit layer with its adapter for 1 to 16 tokens, y = x W0ᵀ + scale s Bᵀ + bias in bf16. The codes
+/// are read once; s = x Aᵀ comes from <see cref="LoraDecode.Down"/>.
 /// </summary>
 public static class Nf4Decode
 {

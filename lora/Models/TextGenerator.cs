@@ -21,7 +21,11 @@ public enum StopReason
 /// <summary>A finished continuation.</summary>
 /// <param name="Tokens">The new tokens, without the prompt.</param>
 /// <param name="Stop">Why it ended.</param>
-public sealed record Continuation(IReadOnlyList<int> Tokens, StopReason Stop);
+public sealed record Continuation(IReadOnlyList<int> Tokens, StopReason Stop)
+{
+    /// <summary>The id that ended it, or null.</summary>
+    public int? StopId { get; init; }
+}
 
 /// <summary>Continues prompts token by token, with a key/value cache.</summary>
 public static class TextGenerator
@@ -46,7 +50,7 @@ public static class TextGenerator
         this CausalLM model, IReadOnlyList<IReadOnlyList<int>> prompts, SamplingOptions options,
         Action<int, int>? onToken = null, CancellationToken cancel = default)
     {
-        var context = model.Config.MaxPositions;
+        var context = model.Config.MaxPositions - (model.VirtualTokens?.Count ?? 0);
         foreach (var prompt in prompts)
         {
             if (prompt.Count == 0)
@@ -82,6 +86,7 @@ public static class TextGenerator
         private readonly IReadOnlyList<int> stopIds;
         private readonly List<int>[] tokens;
         private readonly StopReason?[] stops;
+        private readonly int?[] endings;
         private readonly int[] counts;
         private readonly KvCache cache;
         private readonly int[] last;
@@ -96,9 +101,11 @@ public static class TextGenerator
             stopIds = options.StopIds ?? model.Generation.EosTokenIds;
             tokens = prompts.Select(_ => new List<int>()).ToArray();
             stops = new StopReason?[prompts.Count];
+            endings = new int?[prompts.Count];
             counts = prompts.Select(p => p.Count).ToArray();
             last = new int[prompts.Count];
             var longest = counts.Max();
+            longest += model.VirtualTokens?.Count ?? 0;
             var room = (int)Math.Min(
                 (long)longest + options.MaxNewTokens, Math.Max(longest, model.Config.MaxPositions));
             // One slot to spare: rows that have ended are computed on, their token landing where nothing is read.
@@ -143,7 +150,9 @@ public static class TextGenerator
                     ids[b] = stops[b] is null ? tokens[b][^1] : 0;
                 }
             }
-            return tokens.Zip(stops, (row, stop) => new Continuation(row, stop!.Value)).ToArray();
+            return tokens
+                .Select((row, b) => new Continuation(row, stops[b]!.Value) { StopId = endings[b] })
+                .ToArray();
         }
 
         // Reads the ids and chooses one token per row; false when all rows have ended.
@@ -195,7 +204,7 @@ public static class TextGenerator
         {
             if (stopIds.Contains(token))
             {
-                stops[row] = StopReason.StopId;
+                (stops[row], endings[row]) = (StopReason.StopId, token);
                 return;
             }
             tokens[row].Add(token);
