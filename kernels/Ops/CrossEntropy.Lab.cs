@@ -5,6 +5,8 @@ namespace CudaLora.Kernels.Ops;
 /// <summary>Shared by the kernels that take one label per row.</summary>
 internal abstract class LabelLab(bool bf16) : RowLab(bf16)
 {
+    public override IReadOnlyList<int> BenchShape => [1024, 32_000];
+
     // Ignored by the usual label, and by one past the vocabulary.
     protected static int[] Labels(int rows, int cols) =>
         [.. Enumerable.Range(0, rows)
@@ -153,6 +155,8 @@ internal sealed class CrossEntropySumLab : KernelLab
     public override Type Args => typeof(CrossEntropy.SumArgs);
     public override IReadOnlyList<string> ShapeNames => ["rows"];
     public override IReadOnlyList<int> DefaultShape => [2500];
+    public override IReadOnlyList<int> BenchShape => [8192];
+    public override string? Note => "each of 1024 threads reads the factor: one sector a warp";
 
     protected override LabRun Try(CudaContext context, IReadOnlyList<int> shape, LabInputs inputs)
     {

@@ -12,6 +12,7 @@ internal abstract unsafe class SamplingLab(bool bf16) : KernelLab
 
     public override IReadOnlyList<string> ShapeNames => ["rows", "vocabulary"];
     public override IReadOnlyList<int> DefaultShape => [3, 5003];
+    public override IReadOnlyList<int> BenchShape => [16, 128_256];
 
     protected bool Bf16 => bf16;
 
@@ -69,6 +70,7 @@ internal abstract unsafe class SamplingLab(bool bf16) : KernelLab
         public override string Entry => Bf16 ? "sample_all_bf16" : "sample_all_f32";
         public override string Summary => "a draw with temperature among all tokens, in order of ids";
         public override Type Args => typeof(Sampling.AllArgs);
+        public override string? Note => "the greatest logit, the sums and the walk each read the logits, from L2";
 
         protected override LabRun Try(CudaContext context, IReadOnlyList<int> shape, LabInputs inputs)
         {
@@ -97,6 +99,9 @@ internal abstract unsafe class SamplingLab(bool bf16) : KernelLab
         public override string Summary => pick
             ? "a draw among the sorted candidates that top-k and top-p keep" : "the candidates of top-k and top-p";
         public override Type Args => pick ? typeof(Sampling.PickArgs) : typeof(Sampling.CandidatesArgs);
+        public override string? Note => pick
+            ? "weights are computed in each of three walks; the bitonic sort's short strides conflict"
+            : "the greatest logit and the candidates each read the logits; the sort's short strides conflict";
 
         protected override LabRun Try(CudaContext context, IReadOnlyList<int> shape, LabInputs inputs)
         {
