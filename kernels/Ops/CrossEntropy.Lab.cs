@@ -57,6 +57,7 @@ internal abstract class LabelLab(bool bf16) : RowLab(bf16)
         public override string Stem => "CrossEntropySum";
         public override string Entry => Typed("cross_entropy_scale");
         public override string Summary => "dlogits *= seed, which touches nothing when seed is 1";
+        public override string? Note => "every thread reads the seed: one sector a warp";
         public override Type Args => typeof(CrossEntropy.ScaleArgs);
 
         protected override LabRun Try(CudaContext context, IReadOnlyList<int> shape, LabInputs inputs)

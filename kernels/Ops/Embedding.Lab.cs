@@ -26,6 +26,7 @@ internal abstract class EmbeddingLab(bool tableBf16, bool bf16) : RowLab(bf16)
         public override string Summary =>
             $"y = table[ids], {(TableBf16 ? "bf16" : "f32")} to {(Bf16 ? "bf16" : "f32")}";
         public override Type Args => typeof(Embedding.ForwardArgs);
+        public override string? Note => "every thread reads its row's id: one sector a warp";
 
         protected override LabRun Try(CudaContext context, IReadOnlyList<int> shape, LabInputs inputs)
         {
