@@ -101,7 +101,7 @@ public sealed partial class CausalLM : Module
         .Where(module => module != this)
         .Select(module => new ModulePath(module.Path.Value, module switch
         {
-            Linear when ReferenceEquals(module, Head) => ModuleKind.OutputEmbedding,
+            Linear when module == Head || module == Score => ModuleKind.OutputEmbedding,
             Linear { IsConv1D: true } => ModuleKind.Conv1D,
             Linear => ModuleKind.Linear,
             Engine.Embedding => ModuleKind.Embedding,

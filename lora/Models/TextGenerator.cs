@@ -21,7 +21,11 @@ public enum StopReason
 /// <summary>A finished continuation.</summary>
 /// <param name="Tokens">The new tokens, without the prompt.</param>
 /// <param name="Stop">Why it ended.</param>
-public sealed record Continuation(IReadOnlyList<int> Tokens, StopReason Stop);
+public sealed record Continuation(IReadOnlyList<int> Tokens, StopReason Stop)
+{
+    /// <summary>The id that ended it, or null.</summary>
+    public int? StopId { get; init; }
+}
 
 /// <summary>Continues prompts token by token, with a key/value cache.</summary>
 public static class TextGenerator
@@ -82,6 +86,7 @@ public static class TextGenerator
         private readonly IReadOnlyList<int> stopIds;
         private readonly List<int>[] tokens;
         private readonly StopReason?[] stops;
+        private readonly int?[] endings;
         private readonly int[] counts;
         private readonly KvCache cache;
         private readonly int[] last;
@@ -96,6 +101,7 @@ public static class TextGenerator
             stopIds = options.StopIds ?? model.Generation.EosTokenIds;
             tokens = prompts.Select(_ => new List<int>()).ToArray();
             stops = new StopReason?[prompts.Count];
+            endings = new int?[prompts.Count];
             counts = prompts.Select(p => p.Count).ToArray();
             last = new int[prompts.Count];
             var longest = counts.Max();
@@ -144,7 +150,9 @@ public static class TextGenerator
                     ids[b] = stops[b] is null ? tokens[b][^1] : 0;
                 }
             }
-            return tokens.Zip(stops, (row, stop) => new Continuation(row, stop!.Value)).ToArray();
+            return tokens
+                .Select((row, b) => new Continuation(row, stops[b]!.Value) { StopId = endings[b] })
+                .ToArray();
         }
 
         // Reads the ids and chooses one token per row; false when all rows have ended.
@@ -196,7 +204,7 @@ public static class TextGenerator
         {
             if (stopIds.Contains(token))
             {
-                stops[row] = StopReason.StopId;
+                (stops[row], endings[row]) = (StopReason.StopId, token);
                 return;
             }
             tokens[row].Add(token);

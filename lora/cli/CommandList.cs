@@ -8,6 +8,10 @@ internal static class CommandList
     public static IEnumerable<Command> All(Terminal terminal)
     {
         yield return new TrainCommand().On(terminal);
+        yield return new RewardCommand().On(terminal);
+        yield return new DpoCommand().On(terminal);
+        yield return new KtoCommand().On(terminal);
+        yield return new OrpoCommand().On(terminal);
         yield return new GenerateCommand().On(terminal);
         yield return new EvalCommand().On(terminal);
         yield return new MergeCommand().On(terminal);

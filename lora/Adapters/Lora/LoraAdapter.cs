@@ -191,7 +191,9 @@ public sealed class LoraAdapter : LayerwiseAdapter
         {
             var count = found.Count;
             found.AddRange(model.Modules().Where(m => ModuleSelector.NameMatches(wanted, m.Path.Value)));
-            if (found.Count == count)
+            // PEFT adds both names that heads of classifiers have.
+            var isAbsentHead = config.TaskType == "SEQ_CLS" && wanted == "classifier";
+            if (found.Count == count && !isAbsentHead)
                 throw new UserErrorException(
                     $"modules_to_save must name modules of the model, but '{wanted}' is none; there are: "
                     + string.Join(", ", model.Modules().Where(m => m is Linear or Embedding)
