@@ -15,10 +15,10 @@ internal static class FineTuningMethods
         new AdaLoraMethod(),
         new VeraMethod(),
         new Ia3Method(),
-        new VirtualTokenMethod("prefix", VirtualTokenKind.Prefix, "trained keys and values in front", 1e-2),
+        new VirtualTokenMethod("prefix", VirtualTokenKind.Prefix, "trained keys and values in front", 5e-2),
         new VirtualTokenMethod("prompt", VirtualTokenKind.Prompt, "trained tokens in front", 3e-2),
-        new VirtualTokenMethod("p-tuning", VirtualTokenKind.PTuning, "tokens in front that an encoder makes", 1e-3),
-        new PartialMethod("bitfit", "biases alone", 5e-3),
+        new VirtualTokenMethod("p-tuning", VirtualTokenKind.PTuning, "tokens in front that an encoder makes", 3e-3),
+        new PartialMethod("bitfit", "biases alone", 1e-2),
         new PartialMethod("last-layers", "the last blocks alone", 1e-3),
         new FullMethod(),
     ];

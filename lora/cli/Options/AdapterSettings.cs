@@ -55,7 +55,7 @@ internal static class AdapterSettings
     public static LoraConfig Config(SettingValues values, string baseModel)
     {
         var rank = values.Get(Rank);
-        LoraInitNames.TryParse(values.Get(Init), out var init, out var iterations);
+        _ = LoraInitNames.TryParse(values.Get(Init), out var init, out var iterations);
         return new LoraConfig
         {
             R = rank,

@@ -16,6 +16,7 @@ internal static class RunReport
             + $"{Figures.Count(result.TokensPerSecond)} tokens/s, train loss {Figures.Loss(result.TrainLoss)}"
             + (result.End == TrainingEnd.EarlyStop ? "; stopped early: the held-out loss no longer fell" : ""));
         PrintScores(terminal, before, after);
+        if (loaded.Adapter is AdaLoraAdapter adaptive) RankMap.Print(terminal, adaptive.Ranks, adaptive.Config.InitR);
         PrintSamples(terminal, before, after);
         PrintFiles(terminal, folder, method.SavesModel);
         PrintNext(terminal, loaded, method.SavesModel, folder, after);
