@@ -26,4 +26,9 @@ public enum LoraStrategy
     /// registers: wgmma on sm_90a, mma.sync elsewhere. What they cannot read, and dX under dropout, is composed.
     /// </summary>
     Fused,
+
+    /// <summary>
+    /// As <see cref="Fused"/> by mma.sync alone, whose smaller tiles fill a large device with smaller products.
+    /// </summary>
+    FusedMma,
 }

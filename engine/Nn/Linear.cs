@@ -66,7 +66,7 @@ public sealed class Linear : Module
     public QuantizedTensor? Quantized { get; private set; }
 
     /// <summary>Bias (out), or null.</summary>
-    public Parameter? Bias { get; }
+    public Parameter? Bias { get; private set; }
 
     /// <summary>Width of the input.</summary>
     public int InFeatures => Quantized?.Shape[1] ?? Weight.Value.Shape[1];
@@ -88,11 +88,22 @@ public sealed class Linear : Module
     public Tensor Plain(Tensor x) =>
         Quantized is { } codes ? x.QuantizedLinear(codes, Bias?.Value) : x.Linear(Weight, Bias?.Value);
 
+    /// <summary>Gives a layer without bias one of zeros, which changes nothing yet.</summary>
+    public void AddBias()
+    {
+        if (Bias is not null)
+            return;
+        var zeros = Tensor.Owned(Shape.Of(OutFeatures), device: Device);
+        zeros.Clear();
+        Bias = Own(new Parameter(Path / "bias", zeros));
+    }
+
     /// <summary>Exchanges the 4-bit weights for others of the same shape; the former are released.</summary>
     public void Requantize(QuantizedTensor weights)
     {
         if (Quantized is null || weights.Shape != Quantized.Shape)
-            throw new ArgumentException($"[linear] 4-bit weights must replace such of one shape, but got {weights.Shape}");
+            throw new ArgumentException(
+                $"[linear] 4-bit weights must replace such of one shape, but got {weights.Shape} ({Path})");
         Quantized.Dispose();
         Quantized = weights;
     }

@@ -18,4 +18,7 @@ public sealed class RmsNorm : Module
 
     /// <summary>Normalised <paramref name="x"/> (..., n).</summary>
     public Tensor Forward(Tensor x) => x.RmsNorm(Weight, eps);
+
+    /// <summary>x + residual, and that normalised: <see cref="TensorOps.AddRmsNorm"/>.</summary>
+    public (Tensor Sum, Tensor Norm) Forward(Tensor x, Tensor residual) => x.AddRmsNorm(residual, Weight, eps);
 }

@@ -40,10 +40,24 @@ internal static class LabelShapes
             throw new ArgumentException(
                 $"[{op}] labels must be I32, one per row of logits, " +
                 $"but got {labels.DType} {labels.Shape} (logits {logits.Shape})");
+        CheckRange(op, labels, logits.Shape[^1]);
+    }
+
+    /// <summary>The same for logits that are made of hidden states.</summary>
+    public static void Check(string op, Tensor hidden, int vocabulary, Tensor labels)
+    {
+        if (labels.DType != DType.I32 || labels.Count != hidden.Shape.Rows)
+            throw new ArgumentException(
+                $"[{op}] labels must be I32, one per row of hidden, " +
+                $"but got {labels.DType} {labels.Shape} (hidden {hidden.Shape})");
+        CheckRange(op, labels, vocabulary);
+    }
+
+    private static void CheckRange(string op, Tensor labels, int vocabulary)
+    {
         // What a device holds is not read back; its kernels take a label outside the vocabulary for an ignored one.
         if (labels.Device.Kind != DeviceKind.Cpu)
             return;
-        var vocabulary = logits.Shape[^1];
         foreach (var label in labels.Span<int>())
         {
             if (label >= vocabulary || (label < 0 && label != TensorOps.IgnoredLabel))

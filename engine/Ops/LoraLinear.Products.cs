@@ -24,7 +24,7 @@ internal unsafe partial class LoraLinearOp
         var packed = device.Rent((long)n * RankPitch * sizeof(ushort)); // s B (N, r) in BF16
         var sb = (ulong)packed.Pointer;
         LoraPack.Pack(device.Stream, new(0, b.DeviceAddress, 0, sb, 0, n, Rank, 0, RankPitch, scale));
-        if (strategy != LoraStrategy.Fused || !ForwardFused(y, s, sb))
+        if (!IsFused(strategy) || !ForwardFused(strategy, y, s, sb))
         {
             // The adapter's part first: rounded after the base's, most of what it adds would be below half a unit of
             // the sum and be lost, step after step the same way.
@@ -49,7 +49,7 @@ internal unsafe partial class LoraLinearOp
         var packed = bf16 ? device.Rent((long)Rank * Pitch(k) * sizeof(ushort)) : null; // A (r, K) in BF16
         if (bf16)
             LoraPack.Pack(device.Stream, new(a.DeviceAddress, 0, At(packed), 0, k, 0, Rank, Pitch(k), 0, 1));
-        if (!(joins && strategy == LoraStrategy.Fused && InputGradFused(dy, ds, At(packed), g, add)))
+        if (!(joins && IsFused(strategy) && InputGradFused(strategy, dy, ds, At(packed), g, add)))
         {
             if (dropout.Probability == 0)
                 AdapterInputGrad(m, k, ds, At(packed), g.DeviceAddress, g.DType, add ? 1 : 0);
@@ -104,19 +104,25 @@ internal unsafe partial class LoraLinearOp
         device.Gemm.Run(device.Stream, shape, ds, bf16 ? packed : a.DeviceAddress, to, 1, beta);
     }
 
+    private static bool IsFused(LoraStrategy strategy) => strategy is LoraStrategy.Fused or LoraStrategy.FusedMma;
+
+    private bool UsesWgmma(LoraStrategy strategy) => strategy == LoraStrategy.Fused && HasWgmma;
+
     // One product of the project's own kernels, if they can read the matrices.
-    private bool ForwardFused(Tensor y, ulong s, ulong sb)
+    private bool ForwardFused(LoraStrategy strategy, Tensor y, ulong s, ulong sb)
     {
         var (m, n, k) = (y.Shape.Rows, b.Shape[0], a.Shape[1]);
         var w = BaseAs(DType.BF16);
         var reads = GemmMma.Reads(x.DeviceAddress, k) && GemmMma.Reads(w.Address, k);
-        if (reads && bias is null && HasWgmma && LoraWgmma.Reads(y.DeviceAddress, n))
+        if (reads && UsesWgmma(strategy) && LoraWgmma.Reads(y.DeviceAddress, n))
         {
+            if (bias is not null)
+                CudaProduct.FillRows(y, bias);
             LoraWgmma.Launch(
                 Cuda.Stream, backward: false,
                 LoraWgmma.Forward(
                     Cuda.Context, x.DeviceAddress, w.Address, y.DeviceAddress, s, sb, m, n, k, Rank, k, k, n, RankPitch,
-                    RankPitch));
+                    RankPitch, bias is not null));
         }
         else if (reads)
         {
@@ -130,18 +136,18 @@ internal unsafe partial class LoraLinearOp
         return reads;
     }
 
-    private bool InputGradFused(Tensor dy, ulong ds, ulong packed, Tensor g, bool add)
+    private bool InputGradFused(LoraStrategy strategy, Tensor dy, ulong ds, ulong packed, Tensor g, bool add)
     {
         var (m, n, k) = (dy.Shape.Rows, b.Shape[0], a.Shape[1]);
         var w = BaseAs(DType.BF16);
         var reads = GemmMma.Reads(dy.DeviceAddress, n) && GemmMma.Reads(w.Address, k);
-        if (reads && !add && HasWgmma && LoraWgmma.Reads(g.DeviceAddress, k))
+        if (reads && UsesWgmma(strategy) && LoraWgmma.Reads(g.DeviceAddress, k))
         {
             LoraWgmma.Launch(
                 Cuda.Stream, backward: true,
                 LoraWgmma.Backward(
                     Cuda.Context, dy.DeviceAddress, w.Address, g.DeviceAddress, ds, packed, m, k, n, Rank, n, k, k,
-                    RankPitch, Pitch(k)));
+                    RankPitch, Pitch(k), add));
         }
         else if (reads)
         {

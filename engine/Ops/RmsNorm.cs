@@ -21,11 +21,16 @@ internal sealed unsafe class RmsNormOp : Op
     private readonly Tensor x;
     private readonly Tensor weight;
     private readonly float eps;
+    private (Tensor Left, Tensor Right)? terms;
 
-    public RmsNormOp(Tensor x, Tensor weight, float eps)
+    /// <param name="x">What is normalised.</param>
+    /// <param name="weight">Factors.</param>
+    /// <param name="eps">Added to the mean square.</param>
+    /// <param name="terms">On CUDA, two tensors whose sum the kernel first writes into x.</param>
+    public RmsNormOp(Tensor x, Tensor weight, float eps, (Tensor Left, Tensor Right)? terms = null)
         : base("rms_norm", x, weight)
     {
-        (this.x, this.weight, this.eps) = (x, weight, eps);
+        (this.x, this.weight, this.eps, this.terms) = (x, weight, eps, terms);
         Save(x);
         Save(weight);
     }
@@ -47,12 +52,22 @@ internal sealed unsafe class RmsNormOp : Op
             x.Shape.Columns, dx, addX, dw, addW);
     }
 
-    protected override void ForwardCuda(Tensor y) => Kernels.Ops.RmsNorm.Forward(
-        Stream(y),
-        new(
-            x.DeviceAddress, weight.OnDevice<float>(), y.DeviceAddress,
-            Tracking ? RentDevice<float>(x.Shape.Rows) : default, x.Shape.Rows, x.Shape.Columns, eps),
-        x.DType == DType.BF16);
+    protected override void ForwardCuda(Tensor y)
+    {
+        var (rows, cols, bf16) = (x.Shape.Rows, x.Shape.Columns, x.DType == DType.BF16);
+        var rstd = Tracking ? RentDevice<float>(rows) : default;
+        if (terms is var (left, right))
+            Kernels.Ops.RmsNorm.Residual(
+                Stream(y),
+                new(
+                    left.DeviceAddress, right.DeviceAddress, weight.OnDevice<float>(), x.DeviceAddress, y.DeviceAddress,
+                    rstd, rows, cols, eps),
+                bf16);
+        else
+            Kernels.Ops.RmsNorm.Forward(
+                Stream(y), new(x.DeviceAddress, weight.OnDevice<float>(), y.DeviceAddress, rstd, rows, cols, eps), bf16);
+        terms = null;
+    }
 
     protected override void BackwardCuda(Tensor y, Tensor dy)
     {

@@ -20,6 +20,10 @@ public static partial class TensorOps
             throw new ArgumentException(
                 "[rope] positions must be I32, one per token, " +
                 $"but got {positions.DType} {positions.Shape} (x {x.Shape})");
+        if (table.Cos.Device != x.Device || positions.Device != x.Device)
+            throw new ArgumentException(
+                "[rope] table and positions must be where x is, " +
+                $"but got {table.Cos.Device.Name} and {positions.Device.Name} (x {x.Device.Name})");
         // What a device holds is not read back.
         if (positions.Device.Kind == DeviceKind.Cpu)
             CheckPositions(positions.Span<int>(), table.Positions);

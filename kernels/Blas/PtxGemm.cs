@@ -5,7 +5,8 @@ namespace CudaLora.Kernels.Blas;
 
 /// <summary>
 /// Matrix products by the project's own kernels, for machines without cuBLAS (sm_80 and up): bf16 on tensor cores where
-/// rows are in units of 16 bytes (wgmma for large products on sm_90a), element by element elsewhere; f32 exact. Every layout, pitch and address is served.
+/// rows are in units of 16 bytes, by wgmma for large products on sm_90a, and element by element elsewhere; f32 exact.
+/// Every layout, pitch and address is served.
 /// </summary>
 public sealed class PtxGemm : IGemm
 {
@@ -59,13 +60,13 @@ public sealed class PtxGemm : IGemm
                     s.TransB ? 1 : 0, GemmSimt.Whole(a, s.TransA ? s.M : s.K, s.Lda, s.StrideA),
                     GemmSimt.Whole(b, s.TransB ? s.K : s.N, s.Ldb, s.StrideB), alpha, beta, narrow));
         }
-        else if (alpha == 1 && beta == 0 && batch == 1 && narrow == 1 && IsForWgmma(stream.Context, s, a, b, c))
+        else if (alpha == 1 && (beta is 0 or 1) && batch == 1 && narrow == 1 && IsForWgmma(stream.Context, s, a, b, c))
         {
             LoraWgmma.Args args = s.TransB
                 ? LoraWgmma.Forward(
-                    stream.Context, a, b, c, 0, 0, s.M, s.N, s.K, 0, s.Lda, s.Ldb, s.Ldc, 0, 0)
+                    stream.Context, a, b, c, 0, 0, s.M, s.N, s.K, 0, s.Lda, s.Ldb, s.Ldc, 0, 0, beta == 1)
                 : LoraWgmma.Backward(
-                    stream.Context, a, b, c, 0, 0, s.M, s.N, s.K, 0, s.Lda, s.Ldb, s.Ldc, 0, 0);
+                    stream.Context, a, b, c, 0, 0, s.M, s.N, s.K, 0, s.Lda, s.Ldb, s.Ldc, 0, 0, beta == 1);
             LoraWgmma.Launch(stream, backward: !s.TransB, args);
         }
         else if (!(s.TransA && s.TransB) && GemmMma.Reads(a, s.Lda, s.StrideA) && GemmMma.Reads(b, s.Ldb, s.StrideB))

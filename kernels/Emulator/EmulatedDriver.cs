@@ -45,7 +45,7 @@ public sealed unsafe partial class EmulatedDriver : ICudaDriver, IDisposable
     public string? LastFault { get; private set; }
 
     /// <inheritdoc/>
-    public bool KeepsTime => false;
+    public bool KeepsTime => Emulator.Options.KeepsTime;
 
     /// <inheritdoc/>
     public IGemm CreateGemm(CudaContext context) => new EmulatedGemm(this);

@@ -39,6 +39,12 @@ public sealed class EmulatorOptions
     /// </summary>
     public bool ExactTensorCores { get; init; }
 
+    /// <summary>
+    /// What <see cref="Driver.ICudaDriver.KeepsTime"/> says: true to try code that chooses by timing, on times that say
+    /// nothing about a GPU.
+    /// </summary>
+    public bool KeepsTime { get; init; }
+
     /// <summary>Threads that run blocks; 0 means one per core.</summary>
     public int Workers { get; init; }
 

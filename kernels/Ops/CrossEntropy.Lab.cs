@@ -5,9 +5,11 @@ namespace CudaLora.Kernels.Ops;
 /// <summary>Shared by the kernels that take one label per row.</summary>
 internal abstract class LabelLab(bool bf16) : RowLab(bf16)
 {
-    // The label's element is a difference that may be small beside what was rounded.
+    // Ignored by the usual label, and by one past the vocabulary.
     protected static int[] Labels(int rows, int cols) =>
-        [.. Enumerable.Range(0, rows).Select(r => r % 5 == 3 ? -100 : (r * 7919 + cols - 1) % cols)];
+        [.. Enumerable.Range(0, rows).Select(r => r % 5 == 3 ? -100 : r % 7 == 2 ? cols : (r * 7919 + cols - 1) % cols)];
+
+    protected static bool Counts(int label, int cols) => label >= 0 && label < cols;
 
     internal abstract class CrossEntropyRows(bool bf16) : LabelLab(bf16)
     {
@@ -32,12 +34,12 @@ internal abstract class LabelLab(bool bf16) : RowLab(bf16)
             CrossEntropy.Rows(
                 context.Stream, args with { Losses = losses.Single, ScaleAt = times.Pointer, Gradient = 1 }, Bf16);
             double[] total = SoftmaxLab.LogSums(x, cols);
-            double[] loss = [.. labels.Select((label, r) => label < 0 ? 0 : total[r] - x[r * cols + label])];
+            double[] loss = [.. labels.Select((label, r) => !Counts(label, cols) ? 0 : total[r] - x[r * cols + label])];
             var gradient = new double[count];
             for (int i = 0; i < count; i++)
             {
                 int r = i / cols;
-                if (labels[r] < 0) continue;
+                if (!Counts(labels[r], cols)) continue;
                 gradient[i] = Scale * Times * (Math.Exp(x[i] - total[r]) - (i % cols == labels[r] ? 1 : 0));
             }
             double error = Math.Max(Distance(losses.ToArray(), loss), Distance(only.ToArray(), loss));
@@ -87,8 +89,8 @@ internal abstract class LabelLab(bool bf16) : RowLab(bf16)
             GatherLogProbs.Forward(
                 context.Stream, new(logits.Address, labelsOn.Pointer, y.Single, lse.Single, rows, cols), Bf16);
             double[] total = SoftmaxLab.LogSums(x, cols);
-            for (int r = 0; r < rows; r++) total[r] = labels[r] < 0 ? 0 : total[r];
-            double[] expected = [.. labels.Select((label, r) => label < 0 ? 0 : x[r * cols + label] - total[r])];
+            for (int r = 0; r < rows; r++) total[r] = Counts(labels[r], cols) ? total[r] : 0;
+            double[] expected = [.. labels.Select((label, r) => !Counts(label, cols) ? 0 : x[r * cols + label] - total[r])];
             double error = Math.Max(Distance(y.ToArray(), expected), Distance(lse.ToArray(), total));
             return new LabRun(
                 RowTeam.Shape(rows, cols, Bf16, 0), error, 1e-5, Size * count + 12L * rows, 4.0 * count);
@@ -120,7 +122,7 @@ internal abstract class LabelLab(bool bf16) : RowLab(bf16)
             for (int i = 0; i < count; i++)
             {
                 int r = i / cols;
-                if (labels[r] < 0) continue;
+                if (!Counts(labels[r], cols)) continue;
                 expected[i] = dy[r] * ((i % cols == labels[r] ? 1 : 0) - Math.Exp(x[i] - total[r]));
             }
             double error = Distance(alone.ToArray(), expected);

@@ -6,7 +6,7 @@ namespace CudaLora.Kernels.Ops;
 
 /// <summary>
 /// Cross-entropy of logits, f32 or bf16, against one label per row; the logits' memory becomes their gradient. Rows
-/// with a negative label (-100) give no loss and no gradient.
+/// whose label is outside the vocabulary, as -100, give no loss and no gradient.
 /// </summary>
 public static class CrossEntropy
 {

@@ -4,8 +4,8 @@ using CudaLora.Kernels.Runtime;
 namespace CudaLora.Kernels.Ops;
 
 /// <summary>
-/// The log-probability of one label per row of logits, f32 or bf16, without the log-softmax. A negative label gives 0
-/// and no gradient.
+/// The log-probability of one label per row of logits, f32 or bf16, without the log-softmax. A label outside the
+/// vocabulary gives 0 and no gradient.
 /// </summary>
 public static class GatherLogProbs
 {

@@ -13,6 +13,9 @@ internal abstract class LoraWgmmaLab(bool backward) : KernelLab
     public override IReadOnlyList<int> BenchShape => [8192, 4096, 4096, 16];
     public override int Capability => 90;
 
+    // One direction adds, the other overwrites; LoraKernelTests tries the rest.
+    private bool Accumulates => backward;
+
     protected override LabRun Try(CudaContext context, IReadOnlyList<int> shape, LabInputs inputs)
     {
         (int m, int n, int k, int r) = (shape[0], shape[1], shape[2], shape[3]);
@@ -21,15 +24,17 @@ internal abstract class LoraWgmmaLab(bool backward) : KernelLab
         // S and dS have rows of whole units of 16 bytes.
         int pitch = (r + 7) / 8 * 8;
         float[] a = inputs.Values(m * k), b = inputs.Values(n * k);
+        float[] c = inputs.Values(m * n);
         float[] a2 = inputs.Values(m * pitch), b2 = inputs.Values(n * pitch);
         using DeviceBuffer<ushort> da = inputs.DeviceBf16(a), db = inputs.DeviceBf16(b);
         using DeviceBuffer<ushort> da2 = inputs.DeviceBf16(a2), db2 = inputs.DeviceBf16(b2);
-        using DeviceBuffer<ushort> dc = inputs.Empty<ushort>(m * n);
+        using DeviceBuffer<ushort> dc = inputs.DeviceBf16(c);
         (ulong left, ulong right, ulong to) = (da.Pointer.Address, db.Pointer.Address, dc.Pointer.Address);
         (ulong left2, ulong right2) = (da2.Pointer.Address, db2.Pointer.Address);
+        bool adds = Accumulates;
         LoraWgmma.Args args = backward
-            ? LoraWgmma.Backward(context, left, right, to, left2, right2, m, n, k, r, k, n, n, pitch, n)
-            : LoraWgmma.Forward(context, left, right, to, left2, right2, m, n, k, r, k, k, n, pitch, pitch);
+            ? LoraWgmma.Backward(context, left, right, to, left2, right2, m, n, k, r, k, n, n, pitch, n, adds)
+            : LoraWgmma.Forward(context, left, right, to, left2, right2, m, n, k, r, k, k, n, pitch, pitch, adds);
         // Small results by one cluster, which then walks over all tiles.
         int blocks = (long)m * n <= 1 << 20 ? 2 : context.Properties.Multiprocessors;
         LoraWgmma.Launch(context.Stream, backward, args, blocks);
@@ -41,12 +46,12 @@ internal abstract class LoraWgmmaLab(bool backward) : KernelLab
             double sum = 0;
             for (int l = 0; l < k; l++) sum += (double)a[i * k + l] * b[backward ? l * n + j : j * k + l];
             for (int l = 0; l < r; l++) sum += (double)a2[i * pitch + l] * b2[backward ? l * n + j : j * pitch + l];
-            expected[e] = sum;
+            expected[e] = sum + (adds ? c[i * n + j] : 0);
         }
         // The result is rounded to bf16: half of 2^-8 of its size.
         return new LabRun(
             LoraWgmma.Shape(m, n, blocks), Distance(LabRows.Pick(LabInputs.Widen(dc), n, rows), expected), 1.0 / 256,
-            2L * ((long)(m + n) * (k + r) + (long)m * n), 2.0 * m * n * (k + r));
+            2L * ((long)(m + n) * (k + r) + (adds ? 2L : 1L) * m * n), 2.0 * m * n * (k + r));
     }
 }
 

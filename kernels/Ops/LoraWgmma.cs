@@ -12,10 +12,10 @@ public static class LoraWgmma
 {
     private const int TileM = 128, TileN = 256, TileK = 64, Stages = 4, Cluster = 2;
 
-    /// <summary>Five tensor maps and the extents.</summary>
+    /// <summary>Five tensor maps and the extents; Accumulate 1 adds to c.</summary>
     [StructLayout(LayoutKind.Sequential, Pack = 4)]
     public readonly record struct Args(
-        TensorMap A, TensorMap B, TensorMap C, TensorMap A2, TensorMap B2, int M, int N, int K, int R);
+        TensorMap A, TensorMap B, TensorMap C, TensorMap A2, TensorMap B2, int M, int N, int K, int R, int Accumulate);
 
     /// <summary>
     /// Clusters of two blocks, at most one block per multiprocessor; each walks over tiles, so their number changes
@@ -25,7 +25,7 @@ public static class LoraWgmma
     {
         long units = (long)((m + 2 * TileM - 1) / (2 * TileM)) * ((n + TileN - 1) / TileN);
         long clusters = Math.Max(1, Math.Min(units, multiprocessors / Cluster));
-        uint shared = Stages * (TileM + TileN) * TileK * 2 + 2 * 16384 + 2 * Stages * 8;
+        uint shared = Stages * (TileM + TileN) * TileK * 2 + 2 * 16384 + (2 * Stages + 2) * 8;
         return new((int)clusters * Cluster, 384, shared, new Dim3(Cluster));
     }
 
@@ -34,27 +34,27 @@ public static class LoraWgmma
 
     /// <summary>
     /// y (m, n) from x (m, k), w (n, k) and, unless r is 0, s (m, r), b (n, r): all bf16, row pitches in elements and
-    /// multiples of 8.
+    /// multiples of 8. With <paramref name="accumulate"/> the product is added to y.
     /// </summary>
     public static Args Forward(
         CudaContext context, ulong x, ulong w, ulong y, ulong s, ulong b, int m, int n, int k, int r, int ldx, int ldw,
-        int ldy, int lds, int ldb)
+        int ldy, int lds, int ldb, bool accumulate = false)
     {
         TensorMap a = Map(context, x, m, k, ldx, TileM), right = Map(context, w, n, k, ldw, TileN / 2);
         return new Args(
             a, right, Map(context, y, m, n, ldy, 64), r == 0 ? a : Map(context, s, m, r, lds, TileM),
-            r == 0 ? right : Map(context, b, n, r, ldb, TileN / 2), m, n, k, r);
+            r == 0 ? right : Map(context, b, n, r, ldb, TileN / 2), m, n, k, r, accumulate ? 1 : 0);
     }
 
     /// <summary>dx (m, n) from dy (m, k), w (k, n) and, unless r is 0, ds (m, r), a (r, n).</summary>
     public static Args Backward(
         CudaContext context, ulong dy, ulong w, ulong dx, ulong ds, ulong a, int m, int n, int k, int r, int ldy,
-        int ldw, int ldx, int lds, int lda)
+        int ldw, int ldx, int lds, int lda, bool accumulate = false)
     {
         TensorMap left = Map(context, dy, m, k, ldy, TileM), right = Map(context, w, k, n, ldw, TileK);
         return new Args(
             left, right, Map(context, dx, m, n, ldx, 64), r == 0 ? left : Map(context, ds, m, r, lds, TileM),
-            r == 0 ? right : Map(context, a, r, n, lda, TileK), m, n, k, r);
+            r == 0 ? right : Map(context, a, r, n, lda, TileK), m, n, k, r, accumulate ? 1 : 0);
     }
 
     /// <summary>Queues the product that <see cref="Forward"/> or <see cref="Backward"/> described.</summary>

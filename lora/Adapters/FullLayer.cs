@@ -6,10 +6,11 @@ namespace CudaLora.Lora;
 /// A trained copy of a whole layer (PEFT's <c>modules_to_save</c>). The base keeps its own values until
 /// <see cref="Merge"/>, so switching the adapter off brings them back.
 /// </summary>
-internal sealed class FullLayer : ILinearAdapter, IEmbeddingAdapter, IDisposable
+internal sealed class FullLayer : ILinearAdapter, IEmbeddingAdapter, IAdapterLayer
 {
     private readonly Module layer;
     private readonly Parameter[] replaced;
+    private readonly Parameter[] copies;
     private Tensor[]? original;
 
     public FullLayer(Module layer)
@@ -26,21 +27,24 @@ internal sealed class FullLayer : ILinearAdapter, IEmbeddingAdapter, IDisposable
                 $"modules_to_save: only linear and embedding layers are supported, but got {layer.Path}"),
         };
         // A tied output layer has its weight from the embedding, but its copy is its own.
-        Parameters = [.. replaced.Select(p => new Parameter(layer.Path / p.Path.Name, Trainable(p.Value)))];
+        copies = [.. replaced.Select(p => new Parameter(layer.Path / p.Path.Name, Trainable(p.Value)))];
     }
 
     public ParameterPath Path => layer.Path;
 
-    public Parameter Weight => Parameters[0];
+    private Parameter Weight => copies[0];
 
     /// <summary>The trained copies, weight first.</summary>
-    public IReadOnlyList<Parameter> Parameters { get; }
+    public IEnumerable<Parameter> Parameters() => copies;
 
     /// <summary>The base's own, in the same order.</summary>
-    public IReadOnlyList<Parameter> Replaced => replaced;
+    public IEnumerable<Parameter> Merged() => replaced;
 
-    /// <summary>True when files hold the weight as (in, out).</summary>
-    public bool IsConv1D => layer is Linear { IsConv1D: true };
+    // Files hold the weight of GPT-2's layers as (in, out).
+    public IEnumerable<PeftSlot> Slots() => copies.Select(copy => PeftSlot.Of(copy) with
+    {
+        Transposed = copy == Weight && layer is Linear { IsConv1D: true },
+    });
 
     public void Attach(bool on)
     {
@@ -51,7 +55,7 @@ internal sealed class FullLayer : ILinearAdapter, IEmbeddingAdapter, IDisposable
     }
 
     public Tensor Forward(Linear linear, Tensor x) =>
-        x.Linear(Weight, Parameters.Count > 1 ? Parameters[1].Value : null);
+        x.Linear(Weight, copies.Length > 1 ? copies[1].Value : null);
 
     public Tensor Forward(Embedding embedding, Tensor ids) => Weight.Value.Embedding(ids);
 
@@ -62,7 +66,7 @@ internal sealed class FullLayer : ILinearAdapter, IEmbeddingAdapter, IDisposable
             return;
         original = [.. replaced.Select(p => Copy(p.Value))];
         for (var i = 0; i < replaced.Length; i++)
-            Put(Parameters[i].Value, replaced[i].Value);
+            Put(copies[i].Value, replaced[i].Value);
     }
 
     /// <summary>Brings the base's own values back, bit for bit.</summary>
@@ -77,7 +81,7 @@ internal sealed class FullLayer : ILinearAdapter, IEmbeddingAdapter, IDisposable
 
     public void Dispose()
     {
-        foreach (var parameter in Parameters)
+        foreach (var parameter in copies)
             parameter.Dispose();
         Release();
     }

@@ -17,7 +17,8 @@ internal static unsafe class LowRank
     /// <summary>
     /// B A near R (n, k): A (r, k) = √Σ Vᵀ and B (n, r) = U √Σ of the largest r singular values.
     /// </summary>
-    public static void Factor(Tensor matrix, Tensor a, Tensor b, Generator random)
+    public static void Factor(
+        Tensor matrix, Tensor a, Tensor b, Generator random, int iterations = Iterations)
     {
         var (n, k, r) = (matrix.Shape[0], matrix.Shape[1], a.Shape[0]);
         var p = Math.Min(r + Oversampling, Math.Min(n, k));
@@ -26,12 +27,12 @@ internal static unsafe class LowRank
         var columns = Tensor.Empty(Shape.Of(p, n), device: Device.Cpu); // Qᵀ, of column space
         RandomParameters.Fill(rows, Initializer.Normal(1), random);
         float* m = matrix.Pointer<float>(), z = rows.Pointer<float>(), q = columns.Pointer<float>();
-        for (var i = 0; i <= Iterations; i++)
+        for (var i = 0; i <= iterations; i++)
         {
             Gemm.Run(false, true, p, n, k, 1, z, k, m, k, 0, q, n); // Qᵀ = Zᵀ Rᵀ
             Orthonormalize(q, p, n);
             Gemm.Run(false, false, p, k, n, 1, q, n, m, k, 0, z, k); // Zᵀ = Qᵀ R
-            if (i < Iterations)
+            if (i < iterations)
                 Orthonormalize(z, p, k);
         }
         // R is near Q (Qᵀ R); the small symmetric matrix (Qᵀ R)(Qᵀ R)ᵀ = V Λ Vᵀ turns Q into singular vectors.

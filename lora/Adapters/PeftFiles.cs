@@ -2,29 +2,37 @@ using CudaLora.Engine;
 
 namespace CudaLora.Lora;
 
+/// <summary>A tensor of an adapter file: its key, its values, and whether the file holds them transposed.</summary>
+internal readonly record struct PeftSlot(string Key, Tensor Value, bool Transposed = false)
+{
+    /// <summary>What PEFT puts before the path of a module.</summary>
+    public const string Prefix = "base_model.model.";
+
+    /// <summary>A parameter under its own path.</summary>
+    public static PeftSlot Of(Parameter parameter) => new(Prefix + parameter.Path.Value, parameter.Value);
+}
+
 /// <summary>
-/// A LoRA adapter's adapter_model.safetensors with PEFT's keys (developer guide "checkpoint format"):
-/// <c>base_model.model.PATH.lora_A.weight</c> (r, in), <c>.lora_B.weight</c> (out, r), whole layers and biases under
-/// their own names.
+/// An adapter's adapter_model.safetensors with PEFT's keys (developer guide "checkpoint format"), such as
+/// <c>base_model.model.PATH.lora_A.weight</c> (r, in).
 /// </summary>
 internal static class PeftFiles
 {
     public const string WeightsFile = "adapter_model.safetensors";
-    private const string Prefix = "base_model.model.";
 
-    public static void Write(LoraAdapter adapter, string folder, SafetensorsDType storeAs = SafetensorsDType.F32)
+    public static void Write(
+        IEnumerable<PeftSlot> slots, string folder, SafetensorsDType storeAs = SafetensorsDType.F32)
     {
         var writer = new SafetensorsWriter();
-        foreach (var slot in Slots(adapter))
+        foreach (var slot in slots)
             writer.Add(slot.Key, slot.Value, storeAs, slot.Transposed);
         writer.Metadata["format"] = "pt";
         writer.Save(Path.Combine(folder, WeightsFile));
-        adapter.Config.Write(folder);
     }
 
-    /// <summary>Fills the adapter from a folder; returns the tensors in the file that it has no place for.</summary>
+    /// <summary>Fills the slots from a folder; returns the tensors in the file that have none.</summary>
     /// <exception cref="UserErrorException">A tensor is missing or has another shape than this base needs.</exception>
-    public static IReadOnlyList<string> Read(LoraAdapter adapter, string folder)
+    public static IReadOnlyList<string> Read(IEnumerable<PeftSlot> slots, string folder)
     {
         var path = Path.Combine(folder, WeightsFile);
         if (!File.Exists(path) && File.Exists(Path.Combine(folder, "adapter_model.bin")))
@@ -39,7 +47,7 @@ internal static class PeftFiles
                     $"{path}: each tensor must be there once, but '{entry.Name}' is the same as "
                     + $"'{stored[Normalised(entry.Name)].Name}'");
         }
-        foreach (var slot in Slots(adapter))
+        foreach (var slot in slots)
         {
             if (!stored.Remove(Normalised(slot.Key), out var entry))
                 throw new UserErrorException(
@@ -50,7 +58,7 @@ internal static class PeftFiles
         return [.. stored.Values.Select(entry => entry.Name).Order(StringComparer.Ordinal)];
     }
 
-    private static void Fill(string path, SafetensorsFile file, SafetensorsEntry entry, Slot slot)
+    private static void Fill(string path, SafetensorsFile file, SafetensorsEntry entry, PeftSlot slot)
     {
         var shape = slot.Transposed ? Shape.Of(slot.Value.Shape[1], slot.Value.Shape[0]) : slot.Value.Shape;
         if (!TensorFiles.Matches(entry, shape))
@@ -63,33 +71,10 @@ internal static class PeftFiles
         slot.Value.Put(slot.Transposed ? values.Transpose(0, 1) : values);
     }
 
-    private static IEnumerable<Slot> Slots(LoraAdapter adapter)
-    {
-        foreach (var layer in adapter.Layers)
-        {
-            yield return new Slot(Prefix + layer.A.Path.Value, layer.A.Value);
-            yield return new Slot(Prefix + layer.B.Path.Value, layer.B.Value);
-        }
-        foreach (var layer in adapter.FullLayers)
-        {
-            foreach (var parameter in layer.Parameters)
-                yield return new Slot(
-                    Prefix + parameter.Path.Value, parameter.Value, layer.IsConv1D && parameter == layer.Weight);
-        }
-        var adapted = adapter.Layers.Select(layer => layer.Linear.Bias).ToHashSet();
-        foreach (var (bias, trained) in adapter.Biases.Values)
-        {
-            var owner = bias.Path.Value[..^".bias".Length];
-            yield return new Slot(Prefix + owner + (adapted.Contains(bias) ? ".base_layer.bias" : ".bias"), trained);
-        }
-    }
-
     // Old files spell the adapter's name or a wrapper into the key.
     private static string Normalised(string key) => key
         .Replace(".modules_to_save.default.", ".", StringComparison.Ordinal)
         .Replace(".modules_to_save.", ".", StringComparison.Ordinal)
         .Replace(".base_layer.", ".", StringComparison.Ordinal)
         .Replace(".default.", ".", StringComparison.Ordinal);
-
-    private readonly record struct Slot(string Key, Tensor Value, bool Transposed = false);
 }

@@ -49,7 +49,7 @@ public sealed partial class CausalLM : Module
     }
 
     /// <summary>The config.</summary>
-    public ModelConfig Config { get; }
+    public ModelConfig Config { get; private set; }
 
     /// <summary>Where it lives and in which types it computes.</summary>
     public ModelPlacement Placement { get; }
@@ -74,8 +74,14 @@ public sealed partial class CausalLM : Module
     /// <summary>The stream dropout in adapters draws from; gradient checkpointing rewinds it.</summary>
     public Generator? Random { get; set; }
 
-    /// <summary>The adapter in the forward pass, or null: <see cref="LoraAdapter.Activate"/>.</summary>
-    public LoraAdapter? ActiveAdapter { get; internal set; }
+    /// <summary>The adapter in the forward pass, or null: <see cref="ModelAdapter.Activate"/>.</summary>
+    public ModelAdapter? ActiveAdapter { get; internal set; }
+
+    /// <summary>
+    /// Noise on the embeddings in training, uniform in ±alpha / √(T C) (NEFTune, Jain et al. 2023, arXiv 2310.05914);
+    /// 0 for none. Needs <see cref="Random"/>.
+    /// </summary>
+    public double NeftuneNoiseAlpha { get; set; }
 
     /// <summary>Number of values in all parameters and 4-bit weights.</summary>
     public long ParameterCount => Parameters().Sum(p => p.Value.Count) + QuantizedCount;
@@ -119,11 +125,17 @@ public sealed partial class CausalLM : Module
         Tensor ids, Tensor? positions = null, Tensor? segments = null, Tensor? lengths = null)
     {
         CheckIds(ids);
+        var virtualTokens = VirtualTokens?.Count ?? 0;
+        CheckLength(ids.Shape[1] + virtualTokens);
+        if (virtualTokens > 0 && segments is not null)
+            throw new UserErrorException(
+                "virtual tokens (num_virtual_tokens) cannot be combined with packing: each packed text would need its own");
         return Run(ids, new ForwardPass
         {
-            Positions = positions ?? Positions(ids, default),
+            Positions = Shifted(positions ?? Positions(ids, default), virtualTokens),
             Segments = segments,
-            KeyLengths = lengths,
+            KeyLengths = lengths is null ? null : Shifted(lengths, virtualTokens),
+            VirtualTokens = VirtualTokens,
         });
     }
 
@@ -139,6 +151,7 @@ public sealed partial class CausalLM : Module
         if (cache.Batch != batch || counts.Length != batch)
             throw new ArgumentException(
                 $"[causal_lm] cache and counts must have {batch} rows, but got {cache.Batch} and {counts.Length}");
+        BeginCache(cache);
         Span<int> lengths = batch <= 256 ? stackalloc int[batch] : new int[batch];
         var keyCount = 0;
         for (var b = 0; b < batch; b++)
@@ -162,6 +175,19 @@ public sealed partial class CausalLM : Module
         return hidden;
     }
 
+    /// <summary>
+    /// As above with everything that the host knows written before: "ids" and "positions" (B, T), "starts" and
+    /// "lengths" (B). The cache takes the tokens, but is not advanced. Can be captured as a graph.
+    /// </summary>
+    internal Tensor Hidden(InputSet inputs, KvCache cache, int keyCount) => Run(inputs["ids"], new ForwardPass
+    {
+        Positions = inputs["positions"],
+        KeyLengths = inputs["lengths"],
+        QueryStarts = inputs["starts"],
+        KeyCount = keyCount,
+        Cache = cache,
+    });
+
     /// <summary>Logits (..., V) of hidden states (..., C).</summary>
     public Tensor Logits(Tensor hidden) => Head.Forward(hidden);
 
@@ -175,7 +201,16 @@ public sealed partial class CausalLM : Module
 
     private Tensor Run(Tensor ids, ForwardPass pass)
     {
-        var x = Embedding.Forward(ids); // (B, T, C)
+        var x = Noisy(Embedding.Forward(ids)); // (B, T, C)
+        if (pass.Cache is null && VirtualTokens?.Embeddings() is { } front)
+            x = TensorOps.Concat(1, Repeated(front, ids.Shape[0]), x);
+        x = Blocks(x, pass);
+        var before = x.Shape[1] - ids.Shape[1];
+        return before == 0 ? x : x.Slice(1, before, ids.Shape[1]);
+    }
+
+    private Tensor Blocks(Tensor x, ForwardPass pass)
+    {
         if (positionTable is not null)
             x = x.Add(positionTable.Forward(pass.Positions));
         if (x.DType != Placement.Activations)

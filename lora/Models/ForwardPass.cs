@@ -23,6 +23,9 @@ internal sealed class ForwardPass
     /// <summary>Keys and values of earlier tokens, or null.</summary>
     public KvCache? Cache { get; init; }
 
+    /// <summary>Tokens in front of every row that are in no cache, or null.</summary>
+    public VirtualTokens? VirtualTokens { get; init; }
+
     /// <summary>
     /// Attention of q (B, T, H, D) over k and v (B, T, G, D) and what the cache holds: (B, T, H * D).
     /// </summary>
@@ -30,6 +33,8 @@ internal sealed class ForwardPass
     {
         if (Cache is { } cache)
             (k, v) = cache.Append(layer, k, v, QueryStarts!);
+        else if (VirtualTokens?.KeysAndValues(layer) is var (keys, values))
+            (k, v) = (Behind(keys, k), Behind(values, v));
         var y = q.Attention(k, v, new AttentionOptions
         {
             Scale = 1 / MathF.Sqrt(q.Shape[3]),
@@ -41,5 +46,11 @@ internal sealed class ForwardPass
             KeyCount = KeyCount,
         });
         return y.Reshape(Shape.Of(q.Shape[0], q.Shape[1], q.Shape[2] * q.Shape[3]));
+    }
+
+    private static Tensor Behind(Tensor front, Tensor x)
+    {
+        var rows = CausalLM.Repeated(front, x.Shape[0]);
+        return TensorOps.Concat(1, rows.DType == x.DType ? rows : rows.Cast(x.DType), x);
     }
 }

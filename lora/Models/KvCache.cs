@@ -67,6 +67,9 @@ public sealed class KvCache : IDisposable
         return (keys[layer], values[layer]);
     }
 
+    /// <summary>Keys and values of a layer, each (B, capacity, G, D).</summary>
+    internal (Tensor Keys, Tensor Values) Of(int layer) => (keys[layer], values[layer]);
+
     /// <summary>Makes the appended tokens part of the rows, after the last layer.</summary>
     internal void Advance(ReadOnlySpan<int> counts)
     {

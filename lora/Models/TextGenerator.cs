@@ -50,7 +50,7 @@ public static class TextGenerator
         this CausalLM model, IReadOnlyList<IReadOnlyList<int>> prompts, SamplingOptions options,
         Action<int, int>? onToken = null, CancellationToken cancel = default)
     {
-        var context = model.Config.MaxPositions;
+        var context = model.Config.MaxPositions - (model.VirtualTokens?.Count ?? 0);
         foreach (var prompt in prompts)
         {
             if (prompt.Count == 0)
@@ -81,6 +81,8 @@ public static class TextGenerator
         private readonly SamplingOptions options;
         private readonly Action<int, int>? onToken;
         private readonly Sampler sampler;
+        private readonly CudaSampler? onDevice;
+        private readonly DecodeStep? decode;
         private readonly IReadOnlyList<int> stopIds;
         private readonly List<int>[] tokens;
         private readonly StopReason?[] stops;
@@ -103,13 +105,25 @@ public static class TextGenerator
             counts = prompts.Select(p => p.Count).ToArray();
             last = new int[prompts.Count];
             var longest = counts.Max();
+            longest += model.VirtualTokens?.Count ?? 0;
             var room = (int)Math.Min(
                 (long)longest + options.MaxNewTokens, Math.Max(longest, model.Config.MaxPositions));
             // One slot to spare: rows that have ended are computed on, their token landing where nothing is read.
             cache = new KvCache(model.Config, prompts.Count, room + 1, model.Placement);
+            if (model.Device is not CudaDevice cuda || model.Config.VocabSize > CudaSampler.LargestVocabulary)
+                return;
+            onDevice = new CudaSampler(
+                cuda, new SamplingRule(options.Temperature, options.TopK, options.TopP, options.Seed), prompts.Count,
+                model.Config.VocabSize);
+            decode = new DecodeStep(model, cuda, cache, onDevice);
         }
 
-        public void Dispose() => cache.Dispose();
+        public void Dispose()
+        {
+            decode?.Dispose();
+            onDevice?.Dispose();
+            cache.Dispose();
+        }
 
         public Continuation[] ToEnd(CancellationToken cancel)
         {
@@ -144,17 +158,46 @@ public static class TextGenerator
         // Reads the ids and chooses one token per row; false when all rows have ended.
         private bool Step(int[] ids, int width, int step)
         {
+            if (width == 1 && decode is not null)
+            {
+                Take(decode.Run(ids, counts, step));
+                return Array.Exists(stops, stop => stop is null);
+            }
             using var scope = TensorScope.Begin();
             var hidden = model.Hidden(Tensor.From(ids, Shape.Of(prompts.Count, width), model.Device), cache, counts);
-            var scores = OnHost(model.Logits(Last(hidden))); // (B, V)
+            var scores = model.Logits(Last(hidden)); // (B, V)
+            if (onDevice is null)
+                Choose(OnHost(scores), step);
+            else
+                Choose(onDevice, scores, step);
+            return Array.Exists(stops, stop => stop is null);
+        }
+
+        private void Choose(ReadOnlySpan<float> scores, int step)
+        {
             var vocabulary = model.Config.VocabSize;
             for (var b = 0; b < prompts.Count; b++)
             {
-                if (stops[b] is not null)
-                    continue;
-                Take(b, sampler.Next(scores.Slice(b * vocabulary, vocabulary), b, step));
+                if (stops[b] is null)
+                    Take(b, sampler.Next(scores.Slice(b * vocabulary, vocabulary), b, step));
             }
-            return Array.Exists(stops, stop => stop is null);
+        }
+
+        // The same choices, without moving the scores.
+        private void Choose(CudaSampler onDevice, Tensor scores, int step)
+        {
+            onDevice.SetStep(step);
+            onDevice.Queue(scores);
+            Take(onDevice.Read());
+        }
+
+        private void Take(ReadOnlySpan<int> chosen)
+        {
+            for (var b = 0; b < prompts.Count; b++)
+            {
+                if (stops[b] is null)
+                    Take(b, chosen[b]);
+            }
         }
 
         private void Take(int row, int token)

@@ -55,8 +55,8 @@ internal sealed class LlamaBlock : TransformerBlock
 
     public override Tensor Forward(Tensor x, ForwardPass pass)
     {
-        x = x.Add(Attention(inputNorm.Forward(x), pass));
-        return x.Add(mlp.Forward(postNorm.Forward(x)));
+        var (sum, normed) = postNorm.Forward(x, Attention(inputNorm.Forward(x), pass));
+        return sum.Add(mlp.Forward(normed));
     }
 
     private Tensor Attention(Tensor x, ForwardPass pass)

@@ -26,6 +26,9 @@ public sealed class FullFineTuning : IFineTuning
     public long AddedParameters => 0;
 
     /// <inheritdoc/>
+    public bool SavesModel => true;
+
+    /// <inheritdoc/>
     public IReadOnlyList<ParameterGroup> Groups(TrainingArguments arguments) =>
         WeightDecay.Split(Model.Parameters(), arguments);
 

@@ -4,7 +4,7 @@ namespace CudaLora.Lora;
 
 /// <summary>
 /// Supervised fine-tuning: cross-entropy of the next token over the labelled tokens. Only their hidden states go
-/// through the output layer, so prompts and padding cost no logits.
+/// through the output layer, so prompts and padding cost no logits; a frozen output layer makes them a chunk at a time.
 /// </summary>
 public sealed class Sft : IObjective
 {
@@ -33,7 +33,9 @@ public sealed class Sft : IObjective
         var labelled = hidden
             .Reshape(Shape.Of((int)ids.Count, hidden.Shape[2]))
             .Embedding(inputs["rows"]); // (L, C)
-        return model.Logits(labelled).CrossEntropy(inputs["labels"], inputs["scale"]);
+        return model.Head is { Adapter: null, Quantized: null, Bias: null, Weight.Trainable: false } head
+            ? labelled.LinearCrossEntropy(head.Weight, inputs["labels"], inputs["scale"])
+            : model.Logits(labelled).CrossEntropy(inputs["labels"], inputs["scale"]);
     }
 
     // The labelled places, filled up with ignored ones to a multiple.

@@ -15,6 +15,7 @@ internal readonly record struct StepOutcome(double Loss, double GradNorm, long T
 internal sealed class StepRunner : IDisposable
 {
     private readonly TrainingArguments arguments;
+    private readonly IFineTuning method;
     private readonly CausalLM model;
     private readonly IObjective objective;
     private readonly Batch[] batches;
@@ -23,18 +24,21 @@ internal sealed class StepRunner : IDisposable
     private readonly GraphCache? graphs;
     private readonly Action work;
     private int microBatches;
+    private double penalty;
 
     public StepRunner(TrainingArguments arguments, IFineTuning method, IObjective objective)
     {
         this.arguments = arguments;
-        this.objective = objective;
+        (this.method, this.objective) = (method, objective);
         model = method.Model;
         batches = new Batch[Math.Max(1, arguments.GradientAccumulationSteps)];
         inputs = new InputSet[batches.Length];
         for (var i = 0; i < batches.Length; i++)
             (batches[i], inputs[i]) = (new Batch(), new InputSet(model.Device));
         lossSum = Tensor.Owned(Shape.Scalar, device: model.Device);
-        graphs = model.Device is CudaDevice cuda && arguments.CudaGraphs ? new GraphCache(cuda) : null;
+        graphs = model.Device is CudaDevice cuda && arguments.CudaGraphs && !method.HasHostWork && model.NeftuneNoiseAlpha == 0
+            ? new GraphCache(cuda)
+            : null;
         work = Work;
         Optimizer = new AdamW(
             method.Groups(arguments), arguments.AdamBeta1, arguments.AdamBeta2, arguments.AdamEpsilon,
@@ -42,6 +46,9 @@ internal sealed class StepRunner : IDisposable
     }
 
     public AdamW Optimizer { get; }
+
+    /// <summary>Steps of the whole run.</summary>
+    public int TotalSteps { get; init; }
 
     /// <summary>Steps captured so far, by shape.</summary>
     public int GraphCount => graphs?.Count ?? 0;
@@ -74,14 +81,16 @@ internal sealed class StepRunner : IDisposable
             graphs.Run(Key(), work, model.Random);
         for (var i = 0; i < microBatches; i++)
             inputs[i].Used();
-        double loss = lossSum.Item();
+        var loss = lossSum.Item() + penalty;
         var (norm, updated) = Optimizer.EndStep();
         if (!updated || !double.IsFinite(loss))
             throw Diverged(first, loss, norm, updated);
+        method.Updated(new MethodStep(
+            Optimizer.StepCount, TotalSteps, GradientClip.Scale(norm, arguments.MaxGradNorm)));
         return new StepOutcome(loss, norm, tokens);
     }
 
-    // All of a step on the device; reads nothing back.
+    // All of a step on the device; reads nothing back, unless the method does.
     private void Work()
     {
         Optimizer.ZeroGrad();
@@ -94,6 +103,7 @@ internal sealed class StepRunner : IDisposable
             if (part.RequiresGrad)
                 part.Backward();
         }
+        penalty = method.AddPenalty();
         Optimizer.ClipAndStep(arguments.MaxGradNorm);
     }
 

@@ -61,7 +61,7 @@ public sealed class Trainer
     public TrainingResult Run(CancellationToken stop = default)
     {
         Directory.CreateDirectory(arguments.OutputDir);
-        using var runner = new StepRunner(arguments, method, objective);
+        using var runner = new StepRunner(arguments, method, objective) { TotalSteps = TotalSteps };
         var schedule = Schedule.Create(arguments.LrSchedulerType, arguments.WarmupSteps, TotalSteps);
         state = new TrainerState { MaxSteps = TotalSteps, Seed = arguments.Seed };
         Resume(runner);
@@ -86,7 +86,7 @@ public sealed class Trainer
         }
         method.Model.Training = false;
         if (end != TrainingEnd.Interrupted && arguments.LoadBestModelAtEnd && state.BestModelCheckpoint is { } best)
-            method.Restore(best);
+            TrainingCheckpoint.ReadMethod(best, method);
         method.Save(arguments.OutputDir);
         AddLastRow(meter, clock.Elapsed);
         state.Write(arguments.OutputDir, arguments);

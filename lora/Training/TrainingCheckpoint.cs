@@ -9,6 +9,7 @@ namespace CudaLora.Lora;
 internal static class TrainingCheckpoint
 {
     private const string OptimizerFile = "optimizer.safetensors";
+    private const string MethodFile = "method.safetensors";
 
     public static string Write(
         TrainingArguments arguments, IFineTuning method, AdamW optimizer, TrainerState state)
@@ -20,6 +21,9 @@ internal static class TrainingCheckpoint
         Directory.CreateDirectory(staged);
         method.Save(staged);
         TensorFiles.Write(Path.Combine(staged, OptimizerFile), optimizer.State());
+        var own = method.State().ToArray();
+        if (own.Length > 0)
+            TensorFiles.Write(Path.Combine(staged, MethodFile), own);
         state.Write(staged, arguments);
         if (Directory.Exists(folder))
             Directory.Delete(folder, recursive: true);
@@ -30,9 +34,20 @@ internal static class TrainingCheckpoint
     public static TrainerState Read(string folder, IFineTuning method, AdamW optimizer)
     {
         var state = TrainerState.Read(folder);
-        method.Restore(folder);
+        ReadMethod(folder, method);
         TensorFiles.Read(Path.Combine(folder, OptimizerFile), optimizer.State());
         optimizer.StepCount = state.GlobalStep;
         return state;
+    }
+
+    /// <summary>The method's values alone.</summary>
+    public static void ReadMethod(string folder, IFineTuning method)
+    {
+        method.Restore(folder);
+        var own = method.State().ToArray();
+        if (own.Length == 0)
+            return;
+        TensorFiles.Read(Path.Combine(folder, MethodFile), own);
+        method.StateRead();
     }
 }

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using CudaLora.Engine;
+using CudaLora.Tests.Ops;
 
 namespace CudaLora.Tests.Engine;
 
@@ -38,13 +39,13 @@ public class OptimizerTests
         return json.RootElement.GetProperty(name).Clone();
     }
 
-    [Fact]
-    public void TenSteps_MatchPyTorch()
+    [Theory, OnDevices]
+    public void TenSteps_MatchPyTorch(string device)
     {
+        using var scope = OpCheck.On(device);
         using var file = SafetensorsFile.Open(Golden("ops.safetensors"));
         var numbers = Numbers("adamw");
         float[] start = Read(file, "adamw.p"), gradients = Read(file, "adamw.g"), after = Read(file, "adamw.y");
-        using var scope = TensorScope.Begin();
         var p = Leaf("p", start);
         double Number(string name) => numbers.GetProperty(name).GetDouble();
         using var optimizer = new AdamW(
@@ -55,19 +56,24 @@ public class OptimizerTests
         {
             SetGrad(p, gradients.AsSpan(step * start.Length, start.Length));
             optimizer.Step();
+            var now = p.Value.ToArray();
             for (var i = 0; i < start.Length; i++)
-                Assert.Equal(after[step * start.Length + i], p.Value.Span<float>()[i], 1e-5f);
+                Assert.Equal(after[step * start.Length + i], now[i], 1e-5f);
         }
     }
 
-    [Theory]
-    [InlineData("clip_active")]
-    [InlineData("clip_idle")]
-    public void Clipping_MatchesPyTorch(string name)
+    [Theory, OnDevices]
+    public void Clipping_MatchesPyTorch(string device)
+    {
+        using var scope = OpCheck.On(device);
+        Clipping("clip_active");
+        Clipping("clip_idle");
+    }
+
+    private static void Clipping(string name)
     {
         using var file = SafetensorsFile.Open(Golden("ops.safetensors"));
         var numbers = Numbers(name);
-        using var scope = TensorScope.Begin();
         float[] g0 = Read(file, name + ".g0"), g1 = Read(file, name + ".g1");
         var groups = new[]
         {
@@ -87,10 +93,10 @@ public class OptimizerTests
     [Fact]
     public void MaxNormZero_SwitchesClippingOff() => Assert.Equal(1, GradientClip.Scale(50, 0));
 
-    [Fact]
-    public void Groups_HaveTheirOwnRateAndDecay()
+    [Theory, OnDevices]
+    public void Groups_HaveTheirOwnRateAndDecay(string device)
     {
-        using var scope = TensorScope.Begin();
+        using var scope = OpCheck.On(device);
         Parameter slow = Leaf("slow", [1f], [1f]), fast = Leaf("fast", [1f], [1f]), idle = Leaf("idle", [1f]);
         var frozen = Leaf("frozen", [1f]);
         frozen.Trainable = false;
@@ -107,10 +113,10 @@ public class OptimizerTests
             optimizer.State().Select(s => s.Name));
     }
 
-    [Fact]
-    public void StateCarriedOver_ContinuesWithTheSameBits()
+    [Theory, OnDevices]
+    public void StateCarriedOver_ContinuesWithTheSameBits(string device)
     {
-        using var scope = TensorScope.Begin();
+        using var scope = OpCheck.On(device);
         float[] start = [0.5f, -1f, 2f], g = [0.3f, -0.2f, 0.1f];
         Parameter whole = Leaf("p", start), first = Leaf("p", start);
         using var one = new AdamW([new ParameterGroup([whole], 0.01, 0.1)]);
@@ -134,6 +140,49 @@ public class OptimizerTests
             three.Step();
         }
         Assert.Equal(whole.Value.ToArray(), resumed.Value.ToArray());
+    }
+
+    [Theory, OnDevices]
+    public void AStepOnTheDevice_IsClipThenStep(string device)
+    {
+        using var scope = OpCheck.On(device);
+        float[] g = [3f, -4f, 12f], start = [0.5f, -1f, 2f];
+        foreach (var limit in new[] { 0, 1.5, 100 })
+        {
+            Parameter apart = Leaf("p", start, g), whole = Leaf("p", start, g), idle = Leaf("idle", [1f]);
+            using var one = new AdamW([new ParameterGroup([apart], 0.01, 0.1)]);
+            using var two = new AdamW([new ParameterGroup([idle], 1), new ParameterGroup([whole], 0.01, 0.1)]);
+            for (var i = 0; i < 3; i++)
+            {
+                one.Step(0.5, GradientClip.Scale(GradientClip.Norm(one.Groups), limit));
+                two.BeginStep(0.5);
+                two.ClipAndStep(limit);
+                var (norm, updated) = two.EndStep();
+                Assert.Equal(13, norm, 1e-5);
+                Assert.True(updated);
+            }
+            Assert.Equal(3, two.StepCount);
+            // The factor of the gradient is rounded to F32 once more on one of the ways.
+            for (var i = 0; i < g.Length; i++)
+                Assert.Equal(apart.Value.ToArray()[i], whole.Value.ToArray()[i], 1e-6f);
+            Assert.Equal(1f, idle.Value.Item());
+        }
+    }
+
+    [Theory, OnDevices]
+    public void ANormThatIsNotFinite_UpdatesNothing(string device)
+    {
+        using var scope = OpCheck.On(device);
+        var p = Leaf("p", [1f, 2f], [float.PositiveInfinity, 1f]);
+        using var optimizer = new AdamW([new ParameterGroup([p], 0.01, 0.1)]);
+        optimizer.BeginStep(1);
+        optimizer.ClipAndStep(1);
+        var (norm, updated) = optimizer.EndStep();
+        Assert.False(double.IsFinite(norm));
+        Assert.False(updated);
+        Assert.Equal(0, optimizer.StepCount);
+        Assert.Equal([1f, 2f], p.Value.ToArray());
+        Assert.All(optimizer.State(), state => Assert.All(state.Value.ToArray(), value => Assert.Equal(0f, value)));
     }
 
     [Fact]

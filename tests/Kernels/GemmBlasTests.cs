@@ -86,9 +86,9 @@ public sealed unsafe class GemmBlasTests
 
     /// <summary>Large plain bf16 products go to warpgroups on sm_90, which the emulator is.</summary>
     [Theory]
-    [InlineData(false)]
-    [InlineData(true)]
-    public void PtxTakesWgmmaForLargeProducts(bool transB)
+    [InlineData(false, 0)]
+    [InlineData(true, 1)]
+    public void PtxTakesWgmmaForLargeProducts(bool transB, float beta)
     {
         string launched = "";
         using var driver = new EmulatedDriver { Launched = report => launched = report.Kernel };
@@ -96,17 +96,17 @@ public sealed unsafe class GemmBlasTests
         using var gemm = new PtxGemm(context);
         var inputs = new LabInputs(context, 5);
         (int m, int n, int k) = (264, 272, 40);
-        float[] a = inputs.Values(m * k), b = inputs.Values(n * k);
-        using DeviceBuffer<ushort> da = inputs.DeviceBf16(a), db = inputs.DeviceBf16(b), dc = inputs.Empty<ushort>(m * n);
+        float[] a = inputs.Values(m * k), b = inputs.Values(n * k), c = inputs.Values(m * n);
+        using DeviceBuffer<ushort> da = inputs.DeviceBf16(a), db = inputs.DeviceBf16(b), dc = inputs.DeviceBf16(c);
         gemm.Run(
             context.Stream, GemmShape.Dense(m, n, k, false, transB, GemmType.BF16, GemmType.BF16), da.Pointer.Address,
-            db.Pointer.Address, dc.Pointer.Address);
+            db.Pointer.Address, dc.Pointer.Address, beta: beta);
         float[] result = LabInputs.Widen(dc);
         Assert.StartsWith("lora_wgmma", launched, StringComparison.Ordinal);
         for (int i = 0; i < m * n; i++)
         {
             (int row, int col) = (i / n, i % n);
-            double sum = 0;
+            double sum = beta * c[i];
             for (int l = 0; l < k; l++) sum += (double)a[row * k + l] * b[transB ? col * k + l : l * n + col];
             // Rounded once to bf16.
             Assert.Equal(sum, result[i], (1 + Math.Abs(sum)) / 256);

@@ -133,8 +133,7 @@ public class TargetModulesTests
             + "there are: q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj, lm_head", message);
         Assert.Contains("'model.layers.0.self_attn' is not; there are: q_proj",
             Assert.Throws<UserErrorException>(() => Paths(Names("self_attn"))).Message);
-        Assert.Contains("'model.embed_tokens' is not",
-            Assert.Throws<UserErrorException>(() => Paths(Names("embed_tokens"))).Message);
+        Assert.Equal(["model.embed_tokens"], Paths(Names("embed_tokens")));
         Assert.Equal(12, TargetModules.Resolve(Names("q_proj", "query"), Llama, ModelFamily.Llama, false).Count);
     }
 

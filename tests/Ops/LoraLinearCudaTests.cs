@@ -1,4 +1,5 @@
 using CudaLora.Engine;
+using CudaLora.Kernels.Emulator;
 
 namespace CudaLora.Tests.Ops;
 
@@ -32,7 +33,7 @@ public class LoraLinearCudaTests
     public static TheoryData<LoraStrategy, int, int, int, int, float, bool, bool> Bf16Cases()
     {
         var data = new TheoryData<LoraStrategy, int, int, int, int, float, bool, bool>();
-        foreach (var strategy in new[] { LoraStrategy.Composed, LoraStrategy.BlockMatrix, LoraStrategy.Fused })
+        foreach (var strategy in Enum.GetValues<LoraStrategy>().Where(strategy => strategy != LoraStrategy.Auto))
         {
             data.Add(strategy, 40, 64, 72, 4, 0, false, true);
             data.Add(strategy, 40, 64, 72, 8, 0, true, true);
@@ -68,7 +69,7 @@ public class LoraLinearCudaTests
         foreach (var device in Devices)
         {
             var composed = problem.Run(device, DType.BF16, LoraStrategy.Composed);
-            foreach (var other in new[] { LoraStrategy.BlockMatrix, LoraStrategy.Fused })
+            foreach (var other in new[] { LoraStrategy.BlockMatrix, LoraStrategy.Fused, LoraStrategy.FusedMma })
             {
                 var result = problem.Run(device, DType.BF16, other);
                 // Composed rounds y to BF16 two or three times, the others once: a few units of 2^-8.
@@ -102,6 +103,49 @@ public class LoraLinearCudaTests
         var known = ((CudaDevice)Device.Default).LoraChoices.Known;
         Assert.Equal(LoraStrategy.Composed, known["forward (40, 72, 64) r 8"]);
         Assert.Equal(LoraStrategy.Composed, known["backward (40, 64, 72) r 8"]);
+    }
+
+    /// <summary>
+    /// Where time counts, every strategy is tried on the layer's own inputs, the results are unharmed, and a later
+    /// process takes the choices from the file.
+    /// </summary>
+    [Fact]
+    public void AutoTimesEveryStrategyOnceAndKeepsTheChoice()
+    {
+        using var folder = new TemporaryFolder();
+        var file = folder.File("lora.tsv");
+        var problem = new Problem(24, 64, 40, 8, 0, TrainBase: false, WithBias: true, Bf16Base: true);
+        var expected = problem.Run("cpu", DType.F32);
+        Dictionary<string, float[]> first;
+        List<string> launched = [];
+        using (var device = Timing(launched))
+        {
+            first = problem.RunOn(device, DType.BF16);
+            AssertClose(expected, first, 1.0 / 64);
+            Assert.Contains("lora_pad_bf16", launched); // the block matrix
+            foreach (var fused in new[] { "gemm_mma_nt", "gemm_mma_nn", "lora_wgmma_forward", "lora_wgmma_backward" })
+                Assert.Contains(fused, launched);
+            // Four ways of two products, six times each: most launches were trials.
+            Assert.True(launched.Count > 60, $"{launched.Count} launches");
+            launched.Clear();
+            // Known by now: the same bits, and nothing is tried again.
+            Assert.Equal(first, problem.RunOn(device, DType.BF16));
+            Assert.InRange(launched.Count, 1, 20);
+        }
+        Assert.Equal(2, File.ReadAllLines(file).Length);
+        launched.Clear();
+        using (var device = Timing(launched))
+        {
+            Assert.Equal(first, problem.RunOn(device, DType.BF16));
+            Assert.InRange(launched.Count, 1, 20);
+        }
+
+        CudaDevice Timing(List<string> names) => new(
+            new EmulatedDriver(new EmulatorOptions { Workers = 1, KeepsTime = true })
+            {
+                Launched = report => names.Add(report.Kernel),
+            },
+            new CudaDeviceOptions { LoraChoicesFile = file }, ownsDriver: true);
     }
 
     [Fact]
@@ -143,8 +187,17 @@ public class LoraLinearCudaTests
         public Dictionary<string, float[]> Run(
             string device, DType activations, LoraStrategy strategy = LoraStrategy.Auto)
         {
-            using var scope = OpCheck.On(device);
-            var cuda = Device.Default as CudaDevice;
+            using var guard = OpCheck.On(device);
+            return RunOn(Device.Default, activations, strategy);
+        }
+
+        public Dictionary<string, float[]> RunOn(
+            Device device, DType activations, LoraStrategy strategy = LoraStrategy.Auto)
+        {
+            var former = Device.Default;
+            _ = Device.Use(device);
+            using var scope = TensorScope.Begin();
+            var cuda = device as CudaDevice;
             if (cuda is not null)
                 cuda.LoraStrategy = strategy;
             try
@@ -177,6 +230,7 @@ public class LoraLinearCudaTests
             {
                 if (cuda is not null)
                     cuda.LoraStrategy = LoraStrategy.Auto;
+                _ = Device.Use(former);
             }
         }
 

@@ -12,23 +12,24 @@ public class RopeTests
 
     private static void Golden(string name, RopeFrequencies frequencies)
     {
-        using var table = new RotaryTable(16, 16, frequencies);
+        using var table = new RotaryTable(16, 16, frequencies, Device.Default);
         OpGolden.Check(name, ["x"], t => t[0].Rope(table, Positions()));
     }
 
-    [Fact]
-    public void PyTorchGoldens()
+    [Theory, OnDevices]
+    public void PyTorchGoldens(string device)
     {
+        using var scope = OpCheck.On(device);
         Golden("rope_default", new RopeFrequencies(10000f));
         Golden("rope_linear", new RopeFrequencies(10000f, RopeScaling.Linear, 4f));
         Golden("rope_llama3", new RopeFrequencies(10000f, RopeScaling.Llama3, 8f, 1f, 4f, 64));
     }
 
-    [Fact]
-    public void Output_MatchesDoublePrecision()
+    [Theory, OnDevices]
+    public void Output_MatchesDoublePrecision(string device)
     {
-        using var scope = TensorScope.Begin();
-        using var table = new RotaryTable(10, 4, new RopeFrequencies(100f));
+        using var scope = OpCheck.On(device);
+        using var table = new RotaryTable(10, 4, new RopeFrequencies(100f), Device.Default);
         var x = OpCheck.Leaf(1, 1, 2, 1, 4);
         var p = x.ToArray();
         int[] at = [3, 9];
@@ -40,21 +41,21 @@ public class RopeTests
                 : (p[i] * Math.Cos(Angle(i))) + (p[i - 2] * Math.Sin(Angle(i))));
     }
 
-    [Fact]
-    public void Gradient_MatchesDifferences()
+    [Theory, OnDevices]
+    public void Gradient_MatchesDifferences(string device)
     {
-        using var scope = TensorScope.Begin();
-        using var table = new RotaryTable(16, 6, new RopeFrequencies(100f));
+        using var scope = OpCheck.On(device);
+        using var table = new RotaryTable(16, 6, new RopeFrequencies(100f), Device.Default);
         Tensor x = OpCheck.Leaf(1, 2, 5, 2, 6), positions = Positions();
         GradientCheck.Run(() => x.Rope(table, positions), x);
         OpCheck.SecondUseAccumulates(() => x.Rope(table, positions), x);
     }
 
-    [Fact]
-    public void FrozenInput_GetsNoWork()
+    [Theory, OnDevices]
+    public void FrozenInput_GetsNoWork(string device)
     {
-        using var scope = TensorScope.Begin();
-        using var table = new RotaryTable(16, 6, new RopeFrequencies(100f));
+        using var scope = OpCheck.On(device);
+        using var table = new RotaryTable(16, 6, new RopeFrequencies(100f), Device.Default);
         Tensor x = OpCheck.Leaf(1, 2, 5, 2, 6), positions = Positions();
         OpCheck.FrozenInputsGetNoWork(() => x.Rope(table, positions), x);
     }
@@ -72,5 +73,23 @@ public class RopeTests
         OpCheck.Refused(
             "[rope] positions must be within the context of 4, but got 4",
             () => Tensor.Zeros(Shape.Of(1, 2, 1, 6)).Rope(table, OpCheck.Ids(3, 4)));
+    }
+
+    [Theory, OnCudaDevices]
+    public void Bf16_MatchesDoublePrecision(string device)
+    {
+        using var scope = OpCheck.On(device);
+        using var table = new RotaryTable(16, 6, new RopeFrequencies(100f), Device.Default);
+        var positions = Positions();
+        Bf16Check.Run(
+            t => t[0].Rope(table, positions),
+            t => [.. Enumerable.Range(0, t[0].Length).Select(i => Turned(t[0], i))],
+            Shape.Of(2, 5, 2, 6));
+
+        static double Turned(double[] x, int i)
+        {
+            var angle = At[i / 12 % 5] * Math.Pow(100, -2.0 * (i % 3) / 6);
+            return (x[i] * Math.Cos(angle)) + ((i % 6 < 3 ? -x[i + 3] : x[i - 3]) * Math.Sin(angle));
+        }
     }
 }

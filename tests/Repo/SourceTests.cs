@@ -20,6 +20,8 @@ public partial class SourceTests
         ["kernels/Ops/GemmMma.ptx"] = 470,
         ["kernels/Ops/GemmMmaNn.ptx"] = 470,
         ["kernels/Ops/GemmMmaTn.ptx"] = 470,
+        ["kernels/Ops/LoraWgmma.ptx"] = 520,
+        ["kernels/Ops/LoraWgmmaBackward.ptx"] = 520,
     };
 
     [Fact]

@@ -8,9 +8,9 @@ namespace CudaLora.Lora;
 /// </summary>
 internal readonly ref struct ReferencePolicy
 {
-    private readonly LoraAdapter? adapter;
+    private readonly ModelAdapter? adapter;
 
-    private ReferencePolicy(LoraAdapter? adapter) => this.adapter = adapter;
+    private ReferencePolicy(ModelAdapter? adapter) => this.adapter = adapter;
 
     /// <summary>Takes the active adapter out until disposed.</summary>
     public static ReferencePolicy Of(CausalLM model)

@@ -3,25 +3,6 @@ using CudaLora.Engine;
 
 namespace CudaLora.Lora;
 
-/// <summary>How A and B of a new adapter begin.</summary>
-public enum LoraInit
-{
-    /// <summary>A uniform in ±1/√in (Kaiming with a = √5), B zero. JSON <c>true</c>.</summary>
-    Default,
-
-    /// <summary>A normal with deviation 1/r, B zero. JSON <c>"gaussian"</c>.</summary>
-    Gaussian,
-
-    /// <summary>A uniform in ±1/√in, B uniform in ±1/√r: not the identity, for tests. JSON <c>false</c>.</summary>
-    Random,
-
-    /// <summary>
-    /// The correction of a 4-bit base that <see cref="LoftQ"/> computes; as <see cref="Default"/> until then. JSON
-    /// <c>"loftq"</c>; written as <c>true</c>, since a saved adapter brings its values.
-    /// </summary>
-    LoftQ,
-}
-
 /// <summary>Which biases are trained and saved.</summary>
 public enum LoraBias
 {
@@ -86,6 +67,15 @@ public sealed record LoraConfig
     /// <summary><c>init_lora_weights</c>.</summary>
     public LoraInit InitLoraWeights { get; init; }
 
+    /// <summary>Rounds of the randomised decomposition of <c>pissa_niter_N</c>; 0 for the exact one.</summary>
+    public int PissaIterations { get; init; }
+
+    /// <summary><c>use_dora</c>: trains the norm of each output's weights by itself.</summary>
+    public bool UseDora { get; init; }
+
+    /// <summary><c>lora_bias</c>: B has a bias.</summary>
+    public bool BiasOnB { get; init; }
+
     /// <summary><c>fan_in_fan_out</c>: the base weights are stored (in, out), as GPT-2's.</summary>
     public bool FanInFanOut { get; init; }
 
@@ -99,6 +89,26 @@ public sealed record LoraConfig
     public IReadOnlyList<string> UnknownFields { get; init; } = [];
 
     internal JsonObject? Source { get; init; }
+
+    /// <summary>True when A and B begin as a part of the base weight, which is taken off it.</summary>
+    internal bool IsPartOfBase => InitLoraWeights is LoraInit.Pissa or LoraInit.Olora;
+
+    /// <summary>
+    /// The config of a file that holds such an adapter as one of twice the rank on the whole base, with the same scale.
+    /// </summary>
+    internal LoraConfig Joined()
+    {
+        var factor = UseRsLora ? Math.Sqrt(2) : 2;
+        return this with
+        {
+            R = 2 * R,
+            LoraAlpha = factor * LoraAlpha,
+            RankPattern = [.. RankPattern.Select(p => KeyValuePair.Create(p.Key, 2 * p.Value))],
+            AlphaPattern = [.. AlphaPattern.Select(p => KeyValuePair.Create(p.Key, factor * p.Value))],
+            InitLoraWeights = LoraInit.Default,
+            PissaIterations = 0,
+        };
+    }
 
     /// <summary>The factor on B A x for a rank and an alpha.</summary>
     public double ScaleOf(int r, double alpha) => UseRsLora ? alpha / Math.Sqrt(r) : alpha / r;
@@ -129,6 +139,14 @@ public sealed record LoraConfig
         {
             if (rank < 1) throw new UserErrorException($"rank_pattern '{pattern}' must be at least 1, but is {rank}");
         }
+        var name = LoraInitNames.Of(InitLoraWeights, PissaIterations);
+        if (UseDora && IsPartOfBase)
+            throw new UserErrorException($"use_dora cannot be combined with init_lora_weights {name}: its norms are those "
+                + "of the whole base weight");
+        if (BiasOnB && UseDora)
+            throw new UserErrorException("lora_bias cannot be combined with use_dora");
+        if (BiasOnB && InitLoraWeights is not (LoraInit.Default or LoraInit.Random))
+            throw new UserErrorException($"lora_bias needs init_lora_weights true or false, but it is {name}");
         if (LayersPattern is { Count: > 0 } && LayersToTransform is null)
             throw new UserErrorException("layers_pattern needs layers_to_transform, but that is not given");
         if (TargetModules?.IsRegex == true && LayersToTransform is not null)

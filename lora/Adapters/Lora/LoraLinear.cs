@@ -1,5 +1,4 @@
 using CudaLora.Engine;
-using CudaLora.Kernels.Simd;
 
 namespace CudaLora.Lora;
 
@@ -7,13 +6,10 @@ namespace CudaLora.Lora;
 /// LoRA on one linear layer: y = x W0ᵀ + b + s (drop(x) Aᵀ) Bᵀ (Hu et al. 2021, arXiv 2106.09685). It attaches to the
 /// layer's adapter slot; the layer's own weights stay as they are until <see cref="Merge"/>.
 /// </summary>
-public sealed unsafe class LoraLinear : ILinearAdapter, IDisposable
+public sealed partial class LoraLinear : ILinearAdapter, IAdapterLayer
 {
     private readonly Generator? random;
-    private bool wasQuantized;
-
-    // A 16-bit weight from before the merge, which rounds; F32 comes back by subtraction.
-    private Tensor? original;
+    private StartingProduct? start;
 
     /// <summary>An adapter from given matrices, not yet attached.</summary>
     /// <param name="linear">The layer it adapts.</param>
@@ -57,8 +53,22 @@ public sealed unsafe class LoraLinear : ILinearAdapter, IDisposable
     /// <summary>True while s B A is part of the layer's weights.</summary>
     public bool IsMerged { get; private set; }
 
-    /// <summary>A and B, for an optimiser.</summary>
-    public IEnumerable<Parameter> Parameters() => [A, B];
+    /// <summary>Bias of B (out), or null: <c>lora_bias</c>.</summary>
+    public Parameter? BiasOnB { get; private set; }
+
+    /// <summary>DoRA's magnitudes, or null.</summary>
+    public DoraMagnitude? Dora { get; private set; }
+
+    /// <summary>A, B and what else the adapter has, for an optimiser.</summary>
+    public IEnumerable<Parameter> Parameters()
+    {
+        yield return A;
+        yield return B;
+        if (BiasOnB is not null)
+            yield return BiasOnB;
+        if (Dora is not null)
+            yield return Dora.Vector;
+    }
 
     /// <summary>
     /// A new adapter on <paramref name="linear"/>, initialised as the config says, attached and trainable; the layer
@@ -70,7 +80,8 @@ public sealed unsafe class LoraLinear : ILinearAdapter, IDisposable
         config.Validate();
         var lora = New(linear, config, config.R, config.ScaleOf(config.R, config.LoraAlpha), random);
         linear.SetTrainable(false);
-        lora.A.Trainable = lora.B.Trainable = true;
+        foreach (var parameter in lora.Parameters())
+            parameter.Trainable = true;
         linear.Adapter = lora;
         return lora;
     }
@@ -78,26 +89,34 @@ public sealed unsafe class LoraLinear : ILinearAdapter, IDisposable
     /// <summary>A new adapter with a rank and scale of its own, not attached.</summary>
     internal static LoraLinear New(Linear linear, LoraConfig config, int rank, double scale, Generator random)
     {
-        var (a, b) = LoraInitializers.Draw(
-            config.InitLoraWeights, rank, linear.InFeatures, linear.OutFeatures, random, linear.Device);
-        return new LoraLinear(linear, a, b, scale, config.LoraDropout, random);
+        var (a, b, fromBase) = LoraInitializers.Draw(config, rank, scale, linear, random);
+        var lora = new LoraLinear(linear, a, b, scale, config.LoraDropout, random);
+        if (fromBase)
+            lora.start = new StartingProduct(a, b);
+        if (config.UseDora)
+            lora.Dora = new DoraMagnitude(lora);
+        if (config.BiasOnB)
+        {
+            var source = new DeviceParameters(new RandomParameters(random), linear.Device, DType.F32);
+            var first = config.InitLoraWeights == LoraInit.Random
+                ? Initializer.KaimingUniform(rank)
+                : Initializer.Zeros;
+            lora.BiasOnB = source.Parameter(linear.Path / "lora_B" / "bias", Shape.Of(linear.OutFeatures), first);
+        }
+        return lora;
     }
 
     /// <inheritdoc/>
-    public Tensor Forward(Linear linear, Tensor x) => IsMerged
-        ? linear.Plain(x)
-        : linear.Quantized is { } codes
-            ? x.LoraLinear(codes, linear.Bias?.Value, A, B, Scale, Mask(linear))
-            : x.LoraLinear(linear.Weight, linear.Bias?.Value, A, B, Scale, Mask(linear));
-
-    /// <summary>
-    /// Adds s B A to the layer's weights: the adapter then costs nothing. 4-bit weights are put in floats for it.
-    /// </summary>
-    public void Merge() => AddToWeight(true);
-
-    /// <summary>Takes s B A out of the layer's weights again; they return to within F32 rounding, 16-bit
-    /// and 4-bit ones exactly.</summary>
-    public void Unmerge() => AddToWeight(false);
+    public Tensor Forward(Linear linear, Tensor x)
+    {
+        if (IsMerged)
+            return linear.Plain(x);
+        var mask = Mask(linear);
+        var y = Dora is null ? Product(x, linear.Bias?.Value, mask) : Dora.Forward(x, mask);
+        if (BiasOnB is not null)
+            y = y.Add(BiasOnB.Value.Scale(Scale));
+        return start is null ? y : start.TakeFrom(y, x, Scale);
+    }
 
     /// <summary>Releases A and B and leaves the layer's slot.</summary>
     public void Dispose()
@@ -106,49 +125,30 @@ public sealed unsafe class LoraLinear : ILinearAdapter, IDisposable
             Linear.Adapter = null;
         A.Dispose();
         B.Dispose();
-        original?.Dispose();
+        BiasOnB?.Dispose();
+        Dora?.Dispose();
+        start?.Dispose();
+        ReleaseOriginal();
     }
+
+    IEnumerable<PeftSlot> IAdapterLayer.Slots() => Parameters().Select(PeftSlot.Of);
+
+    IEnumerable<Parameter> IAdapterLayer.Merged() => Linear.Quantized is null ? [Linear.Weight] : [];
+
+    void IAdapterLayer.Attach(bool on) => Linear.Adapter = on ? this : null;
+
+    /// <summary>x W0ᵀ + b + s (drop(x) Aᵀ) Bᵀ.</summary>
+    internal Tensor Product(Tensor x, Tensor? bias, DropoutMask mask) => Linear.Quantized is { } codes
+        ? x.LoraLinear(codes, bias, A, B, Scale, mask)
+        : x.LoraLinear(Linear.Weight, bias, A, B, Scale, mask);
+
+    /// <summary>A and B as a file holds them for the base as it is: with what they began as taken off.</summary>
+    internal (Tensor A, Tensor B) Joined() =>
+        start is null ? (A.Value, B.Value) : start.Joined(A.Value, B.Value);
+
+    /// <summary>Takes A and B out of what <see cref="Joined"/> made.</summary>
+    internal void Split(Tensor a, Tensor b) => start!.Split(Linear.Path, a, b, A.Value, B.Value);
 
     // Not a matter of GradMode: a checkpointed block runs first without recording and must draw the same mask then.
     private DropoutMask Mask(Linear linear) => linear.Training ? DropoutMask.Draw(Dropout, random) : default;
-
-    private void AddToWeight(bool merge)
-    {
-        if (IsMerged == merge)
-            return;
-        IsMerged = merge;
-        if (merge && Linear.Quantized is not null)
-        {
-            Linear.Dequantize();
-            wasQuantized = true;
-        }
-        else if (wasQuantized)
-        {
-            Linear.RestoreQuantized();
-            wasQuantized = false;
-            return;
-        }
-        var weight = Linear.Weight.Value;
-        if (!merge && original is not null)
-        {
-            weight.CopyFrom(original);
-            original.Dispose();
-            original = null;
-            return;
-        }
-        if (merge && weight.DType != DType.F32)
-            original = FullLayer.Copy(weight);
-        var (n, k, r) = (Linear.OutFeatures, Linear.InFeatures, Rank);
-        Tensor w = weight.OnHost(), a = A.Value.OnHost(), b = B.Value.OnHost();
-        Gemm.Run(
-            false, false, n, k, r, merge ? Scale : -Scale, b.Pointer<float>(), r, a.Pointer<float>(), k, 1,
-            w.Pointer<float>(), k);
-        if (w != weight)
-            weight.Put(w);
-        foreach (var (host, value) in (ReadOnlySpan<(Tensor, Tensor)>)[(w, weight), (a, A.Value), (b, B.Value)])
-        {
-            if (host != value)
-                host.Dispose();
-        }
-    }
 }

@@ -11,8 +11,8 @@ internal static class LoraConfigReader
     /// <summary>Fields of newer PEFT methods: harmless while empty, another mathematics otherwise.</summary>
     private static readonly string[] Unsupported =
     [
-        "alora_invocation_tokens", "arrow_config", "kasa_config", "layer_replication", "lora_bias", "megatron_config",
-        "monteclora_config", "target_parameters", "trainable_token_indices", "use_bdlora", "use_dora", "use_qalora",
+        "alora_invocation_tokens", "arrow_config", "kasa_config", "layer_replication", "megatron_config",
+        "monteclora_config", "target_parameters", "trainable_token_indices", "use_bdlora", "use_qalora",
         "velora_config", "ensure_weight_tying",
     ];
 
@@ -20,9 +20,9 @@ internal static class LoraConfigReader
     [
         .. Unsupported, "alpha_pattern", "auto_mapping", "base_model_name_or_path", "bias", "corda_config",
         "eva_config", "exclude_modules", "fan_in_fan_out", "inference_mode", "init_lora_weights", "layers_pattern",
-        "layers_to_transform", "loftq_config", "lora_alpha", "lora_dropout", "lora_ga_config", "megatron_core",
+        "layers_to_transform", "loftq_config", "lora_alpha", "lora_bias", "lora_dropout", "lora_ga_config", "megatron_core",
         "modules_to_save", "peft_type", "peft_version", "qalora_group_size", "r", "rank_pattern", "revision",
-        "runtime_config", "target_modules", "task_type", "use_rslora",
+        "runtime_config", "target_modules", "task_type", "use_dora", "use_rslora",
     ];
 
     internal static LoraConfig Read(JsonFields json)
@@ -55,7 +55,10 @@ internal static class LoraConfigReader
                 _ => throw json.Refuse("bias", "one of none, all, lora_only"),
             },
             UseRsLora = json.Bool("use_rslora", false),
-            InitLoraWeights = ReadInit(json),
+            InitLoraWeights = ReadInit(json, out var pissaIterations),
+            PissaIterations = pissaIterations,
+            UseDora = json.Bool("use_dora", false),
+            BiasOnB = json.Bool("lora_bias", false),
             FanInFanOut = json.Bool("fan_in_fan_out", false),
             TaskType = json.String("task_type"),
             BaseModel = json.String("base_model_name_or_path"),
@@ -80,20 +83,23 @@ internal static class LoraConfigReader
         _ => node.GetValueKind() == JsonValueKind.False,
     };
 
-    private static LoraInit ReadInit(JsonFields json) => json.Root["init_lora_weights"] switch
+    private static LoraInit ReadInit(JsonFields json, out int pissaIterations)
     {
-        null => LoraInit.Default,
-        var node => node.GetValueKind() switch
+        pissaIterations = 0;
+        var node = json.Root["init_lora_weights"];
+        var text = node?.GetValueKind() switch
         {
-            JsonValueKind.True => LoraInit.Default,
-            JsonValueKind.False => LoraInit.Random,
-            JsonValueKind.String when node.GetValue<string>() == "gaussian" => LoraInit.Gaussian,
-            JsonValueKind.String when node.GetValue<string>() == "loftq" => LoraInit.LoftQ,
-            _ => throw json.Refuse("init_lora_weights", "true, false, \"gaussian\" or \"loftq\""),
-        },
-    };
+            null or JsonValueKind.True => "true",
+            JsonValueKind.False => "false",
+            JsonValueKind.String => node!.GetValue<string>(),
+            _ => "",
+        };
+        return LoraInitNames.TryParse(text, out var init, out pissaIterations)
+            ? init
+            : throw json.Refuse("init_lora_weights", "true, false or one of " + string.Join(", ", LoraInitNames.All));
+    }
 
-    private static ModuleSelector? ReadSelector(JsonFields json, string name)
+    internal static ModuleSelector? ReadSelector(JsonFields json, string name)
     {
         if (!json.Has(name)) return null;
         IReadOnlyList<string> texts = json.Strings(name)!;

@@ -9,8 +9,8 @@ internal static class LoraConfigWriter
     private const string Defaults = """
         {
           "auto_mapping": null, "corda_config": null, "eva_config": null, "layer_replication": null, "loftq_config": {},
-          "lora_bias": false, "megatron_config": null, "megatron_core": "megatron.core", "revision": null,
-          "target_parameters": null, "trainable_token_indices": null, "use_dora": false, "use_qalora": false
+          "megatron_config": null, "megatron_core": "megatron.core", "revision": null,
+          "target_parameters": null, "trainable_token_indices": null, "use_qalora": false
         }
         """;
 
@@ -51,17 +51,20 @@ internal static class LoraConfigWriter
             _ => "none",
         };
         json["use_rslora"] = config.UseRsLora;
+        // Those that PEFT does not know, or that would change the base again, are done: the file brings the values.
         json["init_lora_weights"] = config.InitLoraWeights switch
         {
-            LoraInit.Gaussian => JsonValue.Create("gaussian"),
+            LoraInit.Gaussian or LoraInit.Orthogonal => JsonValue.Create(LoraInitNames.Of(config.InitLoraWeights)),
             LoraInit.Random => JsonValue.Create(false),
             _ => JsonValue.Create(true),
         };
+        json["use_dora"] = config.UseDora;
+        json["lora_bias"] = config.BiasOnB;
         json["fan_in_fan_out"] = config.FanInFanOut;
         return json;
     }
 
-    private static JsonArray Texts(IEnumerable<string> texts) => new([.. texts.Select(t => JsonValue.Create(t))]);
+    internal static JsonArray Texts(IEnumerable<string> texts) => new([.. texts.Select(t => JsonValue.Create(t))]);
 
     private static JsonObject Pattern<T>(IEnumerable<KeyValuePair<string, T>> pattern, Func<T, JsonNode> write) =>
         new(pattern.Select(p => KeyValuePair.Create(p.Key, (JsonNode?)write(p.Value))));
