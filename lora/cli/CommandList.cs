@@ -12,6 +12,9 @@ internal static class CommandList
         yield return new DpoCommand().On(terminal);
         yield return new KtoCommand().On(terminal);
         yield return new OrpoCommand().On(terminal);
+        yield return new PpoCommand().On(terminal);
+        yield return new GrpoCommand().On(terminal);
+        yield return new AlignCommand().On(terminal);
         yield return new GenerateCommand().On(terminal);
         yield return new EvalCommand().On(terminal);
         yield return new MergeCommand().On(terminal);

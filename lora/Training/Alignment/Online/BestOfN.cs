@@ -22,18 +22,19 @@ public static class BestOfN
     public static IReadOnlyList<BestResponse> Select(
         CausalLM model, OnlineRun run, OnlineOptions options, int seed, CancellationToken stop = default)
     {
-        options.Validate();
+        var all = options with { Prompts = run.Prompts.Count, MiniBatches = 1 };
+        all.Validate();
+        var samples = Array.ConvertAll(
+            new RolloutSampler(model, run.Tokenizer, run.Prompts, run.StopIds, all, seed, shuffle: false)
+                .Sample(0, stop),
+            example => example.Sample);
+        var rewards = RewardCall.Score(run.Reward, samples, 0);
         var best = new List<BestResponse>();
-        // One prompt at a time keeps the order; its responses are a batch.
-        for (var i = 0; i < run.Prompts.Count; i++)
+        for (var first = 0; first < samples.Length; first += options.Generations)
         {
-            var sampler = new RolloutSampler(
-                model, run.Tokenizer, [run.Prompts[i]], run.StopIds, options with { Prompts = 1, MiniBatches = 1 },
-                seed);
-            var samples = Array.ConvertAll(sampler.Sample(i, stop), example => example.Sample);
-            var rewards = RewardCall.Score(run.Reward, samples, i + 1);
-            var at = Array.IndexOf(rewards, rewards.Max());
-            best.Add(new BestResponse(samples[at], rewards[at], rewards.Average(r => (double)r)));
+            var group = rewards[first..(first + options.Generations)];
+            var at = Array.IndexOf(group, group.Max());
+            best.Add(new BestResponse(samples[first + at], group[at], group.Average(r => (double)r)));
         }
         return best;
     }

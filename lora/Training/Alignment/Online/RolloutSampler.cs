@@ -9,9 +9,11 @@ namespace CudaLora.Lora;
 /// <param name="stopIds">Tokens that end a response.</param>
 /// <param name="options">Numbers, lengths, temperature.</param>
 /// <param name="seed">Seed of order and sampling: a step's responses depend on it, the step and the policy alone.</param>
+/// <param name="shuffle">Whether the order is shuffled.</param>
 internal sealed class RolloutSampler(
     CausalLM model, Tokenizer tokenizer, IReadOnlyList<(PromptRecord Record, int[] Ids)> prompts,
-    IReadOnlyList<int> stopIds, OnlineOptions options, int seed)
+    IReadOnlyList<int> stopIds, OnlineOptions options, int seed,
+    bool shuffle = true)
 {
     /// <summary>Passes over the prompts after so many steps, with fraction.</summary>
     public double Epoch(int steps) => (double)steps * options.Prompts / prompts.Count;
@@ -50,7 +52,10 @@ internal sealed class RolloutSampler(
             var position = ((long)step * options.Prompts) + i;
             var pass = (int)(position / prompts.Count);
             if (pass != epoch)
-                (epoch, order) = (pass, Permutation.Of(prompts.Count, seed, pass));
+            {
+                epoch = pass;
+                order = shuffle ? Permutation.Of(prompts.Count, seed, pass) : [.. Enumerable.Range(0, prompts.Count)];
+            }
             chosen.AsSpan(i * options.Generations, options.Generations).Fill(order[(int)(position % prompts.Count)]);
         }
         return chosen;
