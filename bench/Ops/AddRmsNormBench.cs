@@ -7,5 +7,5 @@ namespace CudaLora.Bench.Ops;
 public class AddRmsNormBench : OpBench
 {
     /// <inheritdoc/>
-    protected override Tensor Apply() => X.AddRmsNorm(Other, Weight, 1e-6f).Norm;
+    protected override Tensor Apply() => X.AddRmsNorm(Z, Weight, 1e-6f).Norm;
 }
