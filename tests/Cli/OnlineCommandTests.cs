@@ -63,7 +63,7 @@ public sealed class OnlineCommandTests(TinyModelFolder tiny) : IClassFixture<Tin
         CliRun.Of([.. start, "--reward-model", tiny.Model, "--response-length", "8"]).AssertFails(1, "adapter_config.json");
         CliRun.Of([.. start, "--reward", "short", "--response-length", "60"])
             .AssertFails(1, "none has", "--response-length");
-        CliRun.Of([.. start, "--reward", "short", "--num-mini-batches", "3"])
+        CliRun.Of([.. start, "--reward", "short", "--response-length", "8", "--num-mini-batches", "3"])
             .AssertFails(1, "num_mini_batches must divide the 64 responses");
         var prompts = folder.Write("p.jsonl", """{"prompt": "no answer"}""");
         CliRun.Of("ppo", "--model", tiny.Model, "--data", prompts, "--reward", "exact", "--response-length", "8",

@@ -8,6 +8,8 @@ namespace CudaLora.Cli;
 internal sealed class OnlineTraining(
     Func<ITrainerObserver, OnlineTrainer> make, TrainingArguments arguments, RunFacts facts)
 {
+    private static readonly string[] Phases = ["time/rollout", "time/scoring", "time/update"];
+
     private readonly MetricHistory curve = new();
 
     /// <summary>Runs it and returns the exit code.</summary>
@@ -22,8 +24,7 @@ internal sealed class OnlineTraining(
             var trainer = make(new ObserverGroup(log, samples, curve, view));
             view.Show(() => result = trainer.Run(interrupt.Token));
         }
-        var times = new[] { "time/rollout", "time/scoring", "time/update" }
-            .ToDictionary(name => name, name => curve[name].Sum(point => point.Loss));
+        var times = Phases.ToDictionary(name => name, name => curve[name].Sum(point => point.Loss));
         var speeds = curve["rollout_tokens_per_second"];
         curve.Read(result!.State);
         CurveChart.Write(

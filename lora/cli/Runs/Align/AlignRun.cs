@@ -87,7 +87,15 @@ internal sealed class AlignRun(LoadedModel loaded, AlignPlan plan, string output
     }
 
     private double BestOfFour(AlignStages stages, RewardModel reward, CancellationToken stop) => BestOfN
-        .Select(loaded.Model, stages.Run(reward, heldOut: true), stages.PpoOptions with { Generations = 4 }, seed, stop)
+        .Select(
+            loaded.Model, stages.Run(reward, heldOut: true),
+            new OnlineOptions
+            {
+                Generations = 4,
+                ResponseLength = stages.PpoOptions.ResponseLength,
+                Temperature = stages.PpoOptions.Temperature,
+            },
+            seed, stop)
         .Average(best => WorldManners.TrueReward(best.Sample));
 
     private ProgressView View(string stage, bool plain)
