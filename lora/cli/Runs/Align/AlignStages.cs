@@ -141,8 +141,8 @@ internal sealed class AlignStages(
         var random = new Generator((ulong)seed);
         var adapter = LoraAdapter.Create(loaded.Model, Config(Folder("base")), random, stage);
         Train(folder, observer => new Trainer(
-            Arguments(stage, 5e-4) with { NumTrainEpochs = 2, PerDeviceTrainBatchSize = 16 },
-            new LoraFineTuning(adapter), new Dpo(), PairBatches(plan.RewardPairs, 1, 16), null, random, observer)
+            Arguments(stage, 2e-4) with { NumTrainEpochs = 2, PerDeviceTrainBatchSize = 16 },
+            new LoraFineTuning(adapter), new Dpo(new DpoOptions { Beta = 0.5 }), PairBatches(plan.RewardPairs, 1, 16), null, random, observer)
             .Run(stop));
         return adapter;
     }
