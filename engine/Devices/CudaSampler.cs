@@ -33,7 +33,8 @@ public sealed class CudaSampler : IDisposable
     public CudaSampler(CudaDevice device, SamplingRule rule, int rows, int vocabulary)
     {
         ArgumentNullException.ThrowIfNull(device);
-        if (!double.IsFinite(rule.Temperature) || rule.Temperature < 0 || rule.TopK < 0 || rule.TopP is not (> 0 and <= 1))
+        if (!double.IsFinite(rule.Temperature) || rule.Temperature < 0 || rule.TopK < 0
+            || rule.TopP is not (> 0 and <= 1))
             throw new ArgumentException(
                 "[sampler] temperature and top-k must be at least 0 and top-p in (0, 1], "
                 + $"but got {rule.Temperature}, {rule.TopK} and {rule.TopP}");
@@ -90,7 +91,8 @@ public sealed class CudaSampler : IDisposable
         var capacity = Sampling.Capacity(vocabulary);
         Sampling.Candidates(
             stream, rows,
-            new(from, keys.Pointer, notes!.Pointer, rule.Temperature, rule.TopP, vocabulary, rule.TopK, capacity), bf16);
+            new(from, keys.Pointer, notes!.Pointer, rule.Temperature, rule.TopP, vocabulary, rule.TopK, capacity),
+            bf16);
         Sampling.Pick(
             stream, rows,
             new(

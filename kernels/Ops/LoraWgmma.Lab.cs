@@ -7,6 +7,8 @@ internal abstract class LoraWgmmaLab(bool backward) : KernelLab
 {
     public override string Stem => backward ? "LoraWgmmaBackward" : "LoraWgmma";
     public override string Entry => backward ? "lora_wgmma_backward" : "lora_wgmma_forward";
+    public override string? Note =>
+        "a and b are read again by every tile of the other, from L2; the odd shape ends in ragged tiles";
     public override Type Args => typeof(LoraWgmma.Args);
     public override IReadOnlyList<string> ShapeNames => ["m", "n", "k", "r"];
     public override IReadOnlyList<int> DefaultShape => [200, 264, 328, 20];

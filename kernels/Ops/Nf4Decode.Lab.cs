@@ -9,6 +9,8 @@ internal sealed unsafe class Nf4DecodeLab : KernelLab
 
     public override string Stem => "Nf4Decode";
     public override string Entry => "nf4_decode_bf16";
+    public override string? Note =>
+        "scales and x are read again by the blocks that share them, from L2; odd widths go element by element";
     public override string Summary => "y = x W0^T + scale s B^T + bias for a few tokens, the codes of W0 read once";
     public override Type Args => typeof(Nf4Decode.Args);
     public override IReadOnlyList<string> ShapeNames => ["tokens", "in", "out", "ranks"];

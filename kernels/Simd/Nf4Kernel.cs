@@ -59,8 +59,8 @@ public static unsafe class Nf4Kernel
         {
             long end = Math.Min(N, ((long)item + 1) * Split.Grain);
             long first = (long)item * Split.Grain;
-            bool finite =
-                !Avx512F.IsSupported || Whole(X, ref first, end, 1 << Shift, Tree, Codes, AbsMax);
+            bool finite = Avx512F.IsSupported ? Whole512(X, ref first, end, 1 << Shift, Tree, Codes, AbsMax)
+                : !Avx2.IsSupported || Whole256(X, ref first, end, 1 << Shift, Tree, Codes, AbsMax);
             for (; finite && first < end; first += 1L << Shift)
                 finite = One(X + first, (int)Math.Min(1L << Shift, end - first), first);
             if (!finite)
@@ -91,7 +91,7 @@ public static unsafe class Nf4Kernel
 
     // Whole blocks from first on, sixteen values at a time: four lookups in a register find sixteen codes.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static bool Whole(
+    private static bool Whole512(
         float* x, ref long first, long end, int size, float* tree, byte* codes, float* absMax)
     {
         Vector512<float> borders = Vector512.Load(tree);
@@ -135,10 +135,58 @@ public static unsafe class Nf4Kernel
         Unsafe.WriteUnaligned(codes, packed.AsUInt64().ToScalar());
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static uint Highest(Vector512<uint> x)
+    // As above, eight at a time; the tree fills two registers, its last level the second.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static bool Whole256(
+        float* x, ref long first, long end, int size, float* tree, byte* codes, float* absMax)
     {
-        Vector256<uint> half = Vector256.Max(x.GetLower(), x.GetUpper());
+        Vector256<float> upper = Vector256.Load(tree), last = Vector256.Load(tree + 8);
+        Vector256<uint> magnitude = Vector256.Create(Magnitude);
+        for (; first <= end - size; first += size)
+        {
+            float* from = x + first;
+            Vector256<uint> even = default, odd = default;
+            for (int i = 0; i < size; i += 16)
+            {
+                even = Vector256.Max(even, Vector256.Load((uint*)from + i) & magnitude);
+                odd = Vector256.Max(odd, Vector256.Load((uint*)from + i + 8) & magnitude);
+            }
+            uint bits = Highest(Vector256.Max(even, odd));
+            if (bits >= Infinite)
+                return false;
+            float largest = BitConverter.UInt32BitsToSingle(bits);
+            absMax[first / size] = largest;
+            Vector256<float> factor = Vector256.Create(1 / Math.Max(largest, Smallest));
+            byte* to = codes + (first >> 1);
+            for (int i = 0; i < size; i += 8)
+                Eight(Vector256.Load(from + i) * factor, upper, last, to + (i >> 1));
+        }
+        return true;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Eight(Vector256<float> value, Vector256<float> upper, Vector256<float> last, byte* codes)
+    {
+        Vector256<int> node = Vector256.Create(2)
+            - Vector256.GreaterThan(value, Avx2.PermuteVar8x32(upper, Vector256<int>.One)).AsInt32();
+        node = node + node - Vector256.GreaterThan(value, Avx2.PermuteVar8x32(upper, node)).AsInt32();
+        node = node + node - Vector256.GreaterThan(value, Avx2.PermuteVar8x32(upper, node)).AsInt32();
+        // Nodes 8 to 15: the permutation reads the low three bits.
+        node = node + node - Vector256.GreaterThan(value, Avx2.PermuteVar8x32(last, node)).AsInt32();
+        Vector256<ulong> pair = (node & Vector256.Create(15)).AsUInt64();
+        pair = (pair << 4) | (pair >> 32);
+        codes[0] = (byte)pair.GetElement(0);
+        codes[1] = (byte)pair.GetElement(1);
+        codes[2] = (byte)pair.GetElement(2);
+        codes[3] = (byte)pair.GetElement(3);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static uint Highest(Vector512<uint> x) => Highest(Vector256.Max(x.GetLower(), x.GetUpper()));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static uint Highest(Vector256<uint> half)
+    {
         Vector128<uint> quarter = Vector128.Max(half.GetLower(), half.GetUpper());
         quarter = Vector128.Max(quarter, Vector128.Shuffle(quarter, Vector128.Create(2u, 3, 0, 1)));
         return Math.Max(quarter.GetElement(0), quarter.GetElement(1));

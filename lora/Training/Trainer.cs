@@ -48,11 +48,17 @@ public sealed class Trainer
 
     private int Accumulation => Math.Max(1, arguments.GradientAccumulationSteps);
 
-    private int StepsPerEpoch => (data.BatchesPerEpoch + Accumulation - 1) / Accumulation;
+    private int TotalSteps => CountSteps(arguments, data);
 
-    private int TotalSteps => arguments.MaxSteps > 0
-        ? arguments.MaxSteps
-        : Math.Max(1, (int)Math.Ceiling(arguments.NumTrainEpochs * StepsPerEpoch));
+    /// <summary>Optimiser steps of a whole run.</summary>
+    public static int CountSteps(TrainingArguments arguments, Batcher data)
+    {
+        if (arguments.MaxSteps > 0)
+            return arguments.MaxSteps;
+        var accumulation = Math.Max(1, arguments.GradientAccumulationSteps);
+        var perEpoch = (data.BatchesPerEpoch + accumulation - 1) / accumulation;
+        return Math.Max(1, (int)Math.Ceiling(arguments.NumTrainEpochs * perEpoch));
+    }
 
     /// <summary>
     /// Trains to the end, or until <paramref name="stop"/> is set: then the step in progress is finished, a checkpoint

@@ -50,7 +50,8 @@ public class CudaSamplerTests
         var cuda = (CudaDevice)Device.Default;
         var error = Assert.Throws<ArgumentException>(() => new CudaSampler(cuda, new(1, 0, 0, 1), 1, 5));
         Assert.Equal(
-            "[sampler] temperature and top-k must be at least 0 and top-p in (0, 1], but got 1, 0 and 0", error.Message);
+            "[sampler] temperature and top-k must be at least 0 and top-p in (0, 1], but got 1, 0 and 0",
+            error.Message);
         using var sampler = new CudaSampler(cuda, new(1, 0, 1, 1), 2, 5);
         error = Assert.Throws<ArgumentException>(() => sampler.Queue(OpCheck.Leaf(1, 2, 4)));
         Assert.StartsWith("[sampler] logits must be (2, 5) on ", error.Message, StringComparison.Ordinal);

@@ -85,6 +85,49 @@ public sealed class AdaLoraTests : IDisposable
         }
     }
 
+    // The score of a triplet: that of E, plus the means over the vectors of A and B; in double precision.
+    [Fact]
+    public void ATripletsScoreIsThatOfItsThreeParts()
+    {
+        using var model = TinyModel.Create();
+        using var adapter = AdaLoraAdapter.Create(model, Config with { TotalStep = 100, TInit = 50 }, new Generator(5));
+        Randomize(adapter);
+        var method = new AdaLoraFineTuning(adapter);
+        var layer = adapter.Layers[2];
+        const double Clip = 0.5;
+        var moments = layer.Parameters().ToDictionary(p => p, p => new (double Mean, double Deviation)[p.Value.Count]);
+        for (var step = 1; step <= 3; step++)
+        {
+            foreach (var parameter in layer.Parameters())
+            {
+                using var scope = TensorScope.Begin();
+                var gradient = Ops.GradientCheck.Values(step * 7, parameter.Value.Shape);
+                parameter.Value.ZeroGrad();
+                parameter.Value.Mul(Tensor.From(gradient, parameter.Value.Shape)).Sum().Backward();
+                var values = parameter.Value.ToArray();
+                for (var i = 0; i < values.Length; i++)
+                {
+                    var sensitivity = Math.Abs((double)values[i] * gradient[i] * Clip);
+                    var (mean, deviation) = moments[parameter][i];
+                    mean = (0.85 * mean) + (0.15 * sensitivity);
+                    moments[parameter][i] = (mean, (0.85 * deviation) + (0.15 * Math.Abs(sensitivity - mean)));
+                }
+            }
+            ((IFineTuning)method).Updated(new MethodStep(step, 100, Clip));
+        }
+        var found = method.TripletScores()[2];
+        var (width, height) = (layer.A.Value.Shape[1], layer.B.Value.Shape[0]);
+        for (var k = 0; k < 3; k++)
+        {
+            var expected = Score(layer.E, k)
+                + Enumerable.Range(0, width).Average(j => Score(layer.A, (k * width) + j))
+                + Enumerable.Range(0, height).Average(i => Score(layer.B, (i * 3) + k));
+            Assert.Equal(expected, found[k], 1e-6 * (1 + expected));
+        }
+
+        double Score(Parameter parameter, int i) => moments[parameter][i].Mean * moments[parameter][i].Deviation;
+    }
+
     // The penalty of PEFT: the mean over P and Q of the Frobenius norm, not squared; and its gradient by differences.
     [Fact]
     public void ThePenaltyIsTheMeanNormAndItsGradient()

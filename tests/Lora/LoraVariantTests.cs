@@ -85,6 +85,30 @@ public sealed class LoraVariantTests : IDisposable
     }
 
     [Fact]
+    public void DoraIsPyTorchs()
+    {
+        using var golden = new MethodGolden("dora");
+        using var scope = TensorScope.Begin();
+        using var layer = new Linear(6, 4, new Generator(3));
+        layer.Weight.Value.CopyFrom(golden.Read("w"));
+        layer.Bias!.Value.CopyFrom(golden.Read("bias"));
+        // alpha / r = 1.5.
+        using var lora = LoraLinear.From(layer, new LoraConfig { R = 2, LoraAlpha = 3, UseDora = true }, new Generator(5));
+        lora.A.Value.CopyFrom(golden.Read("a"));
+        lora.B.Value.CopyFrom(golden.Read("b"));
+        lora.Dora!.Vector.Value.CopyFrom(golden.Read("m"));
+        var x = golden.Read("x");
+        x.RequiresGrad = true;
+        var y = layer.Forward(x);
+        golden.Close("y", y);
+        y.Backward(golden.Read("dy"));
+        golden.Close("dx", x.Grad!);
+        golden.Close("da", lora.A.Value.Grad!);
+        golden.Close("db", lora.B.Value.Grad!);
+        golden.Close("dm", lora.Dora.Vector.Value.Grad!);
+    }
+
+    [Fact]
     public void DorasDropoutIsOnTheAdaptersPathAlone()
     {
         using var scope = TensorScope.Begin();
@@ -160,6 +184,11 @@ public sealed class LoraVariantTests : IDisposable
         loaded.Unmerge();
         loaded.Deactivate();
         Near(before, TinyModel.Logits(model));
+        // Merged before its first use.
+        using var merged = AdapterFolder.Load(model, folder.Path);
+        merged.Merge();
+        Near(logits, TinyModel.Logits(model));
+        merged.Unmerge();
     }
 
     [Fact]

@@ -136,24 +136,26 @@ public sealed class VirtualTokenTests : IDisposable
         GradientCheck.Run(() => lstm.Forward(x), [x, .. lstm.Parameters().Select(p => p.Value)]);
     }
 
-    // The recurrence in double precision, with PyTorch's order of gates.
+    // torch.nn.LSTM: gates, directions, layers, gradients.
     [Fact]
-    public void TheLstmReadsBothWays()
+    public void TheLstmIsPyTorchs()
     {
+        using var golden = new MethodGolden("lstm");
         using var scope = TensorScope.Begin();
         using var lstm = new Lstm(
-            new ParameterPath("lstm"), 4, 3, 1, 0, new RandomParameters(new Generator(3)), new Generator(4));
-        var x = GradientCheck.Leaf(1, Shape.Of(9, 4), requiresGrad: false);
-        var y = lstm.Forward(x).ToArray();
-        foreach (var reverse in new[] { false, true })
-        {
-            var expected = Recurrence(lstm, x.ToArray(), reverse);
-            for (var t = 0; t < 9; t++)
-            {
-                for (var h = 0; h < 3; h++)
-                    Assert.Equal(expected[t][h], y[(t * 6) + h + (reverse ? 3 : 0)], 1e-5);
-            }
-        }
+            new ParameterPath("lstm"), 4, 3, 2, 0, new RandomParameters(new Generator(3)), new Generator(4));
+        lstm.SetTrainable(true);
+        foreach (var parameter in lstm.Parameters())
+            parameter.Value.CopyFrom(golden.Read(parameter.Path.Name));
+        var x = golden.Read("x");
+        x.RequiresGrad = true;
+        var y = lstm.Forward(x);
+        golden.Close("y", y);
+        y.Backward(golden.Read("dy"));
+        golden.Close("dx", x.Grad!);
+        Assert.Equal(16, lstm.Parameters().Count());
+        foreach (var parameter in lstm.Parameters())
+            golden.Close("d" + parameter.Path.Name, parameter.Value.Grad!);
     }
 
     [Fact]
@@ -190,37 +192,6 @@ public sealed class VirtualTokenTests : IDisposable
         using var scope = TensorScope.Begin();
         using var noGrad = GradMode.NoGrad();
         return model.Forward(Tensor.From(ids, Shape.Of(rows, ids.Length / rows))).ToArray();
-    }
-
-    private static double[][] Recurrence(Lstm lstm, float[] x, bool reverse)
-    {
-        var end = reverse ? "l0_reverse" : "l0";
-        var values = lstm.Parameters().ToDictionary(p => p.Path.Name, p => p.Value.ToArray());
-        float[] wi = values[$"weight_ih_{end}"], wh = values[$"weight_hh_{end}"], bi = values[$"bias_ih_{end}"],
-            bh = values[$"bias_hh_{end}"];
-        var (h, c, outputs) = (new double[3], new double[3], new double[9][]);
-        for (var i = 0; i < 9; i++)
-        {
-            var t = reverse ? 8 - i : i;
-            var gates = new double[12];
-            for (var g = 0; g < 12; g++)
-            {
-                gates[g] = (double)bi[g] + bh[g];
-                for (var j = 0; j < 4; j++)
-                    gates[g] += (double)wi[(g * 4) + j] * x[(t * 4) + j];
-                for (var j = 0; j < 3; j++)
-                    gates[g] += wh[(g * 3) + j] * h[j];
-            }
-            for (var j = 0; j < 3; j++)
-            {
-                c[j] = (Sigmoid(gates[3 + j]) * c[j]) + (Sigmoid(gates[j]) * Math.Tanh(gates[6 + j]));
-                h[j] = Sigmoid(gates[9 + j]) * Math.Tanh(c[j]);
-            }
-            outputs[t] = [.. h];
-        }
-        return outputs;
-
-        static double Sigmoid(double v) => 1 / (1 + Math.Exp(-v));
     }
 
     private static void Near(float[] expected, float[] actual)

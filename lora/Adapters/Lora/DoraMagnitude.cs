@@ -47,10 +47,10 @@ public sealed class DoraMagnitude : IDisposable
         return linear.Plain(x).Sub(Unbiased(linear, dropped)).Add(lora.Product(dropped, null, default).Mul(share));
     }
 
-    /// <summary>Row i of W + s B A times m / n of the row.</summary>
-    internal void ScaleRows(Tensor weight)
+    /// <summary>Row i of W + s B A times m / n of the row, with <see cref="Norms"/> from before W was changed.</summary>
+    internal void ScaleRows(Tensor weight, float[] n)
     {
-        var (m, n, k) = (Vector.Value.ToArray(), Norms(), weight.Shape[1]);
+        var (m, k) = (Vector.Value.ToArray(), weight.Shape[1]);
         var values = weight.Span<float>();
         for (var i = 0; i < m.Length; i++)
         {
@@ -65,8 +65,9 @@ public sealed class DoraMagnitude : IDisposable
     private Tensor Inverse(Device device) =>
         Tensor.From(Array.ConvertAll(Norms(), n => 1 / n), Shape.Of(baseSquares.Length), device);
 
+    /// <summary>The norms of the rows of W + s B A.</summary>
     // ‖W + s B A‖² = ‖W‖² + 2 s (W Aᵀ)·B + s² (B A Aᵀ)·B by rows: W is read once, and only when A or B have changed.
-    private float[] Norms()
+    internal float[] Norms()
     {
         float[] a = lora.A.Value.ToArray(), b = lora.B.Value.ToArray();
         if (norms.Length > 0 && a.AsSpan().SequenceEqual(knownA) && b.AsSpan().SequenceEqual(knownB))

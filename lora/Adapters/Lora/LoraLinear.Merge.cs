@@ -72,11 +72,12 @@ public sealed partial class LoraLinear
     private void AddToWeight(float sign)
     {
         var weight = Linear.Weight.Value;
+        var norms = Dora?.Norms();
         var w = weight.OnHost();
         AddProduct(w, sign * Scale, A.Value, B.Value);
         if (start is not null)
             AddProduct(w, -sign * Scale, start.A, start.B);
-        Dora?.ScaleRows(w);
+        Dora?.ScaleRows(w, norms!);
         if (w == weight)
             return;
         weight.Put(w);

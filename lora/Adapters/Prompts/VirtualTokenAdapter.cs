@@ -36,6 +36,9 @@ public sealed class VirtualTokenAdapter : ModelAdapter
     /// <summary>The config.</summary>
     public VirtualTokenConfig Config { get; }
 
+    /// <summary>True while an encoder makes the tokens, in training.</summary>
+    public bool HasEncoder => encoder is not null;
+
     /// <inheritdoc/>
     public override string Description => Config.Kind switch
     {

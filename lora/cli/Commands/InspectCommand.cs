@@ -87,15 +87,9 @@ internal sealed class InspectCommand : CliCommand
 
     private static void PrintAdapter(Terminal terminal, string folder, string? baseFolder, int rows)
     {
-        var config = LoraConfig.Read(folder);
+        AdapterTable.Print(terminal, folder);
         using var weights = SafetensorsSet.Open(folder, "adapter_model");
         var parameters = Values(weights);
-        var rule = config.UseRsLora ? ", rsLoRA" : "";
-        terminal.Line($"adapter     LoRA, r {config.R}, alpha {config.LoraAlpha}{rule}, dropout {config.LoraDropout}");
-        terminal.Line($"base        {config.BaseModel ?? "not named"}");
-        terminal.Line($"targets     {config.TargetModules?.ToString() ?? "the family's defaults"}");
-        if (config.ModulesToSave.Count > 0) terminal.Line($"in full     {string.Join(", ", config.ModulesToSave)}");
-        if (config.Bias != LoraBias.None) terminal.Line($"biases      {config.Bias}");
         terminal.Line($"parameters  {Figures.Count(parameters)}{Share(parameters, baseFolder)}");
         TensorTable.Print(terminal, weights.Tensors.Values.Select(t => t.Entry), rows);
     }

@@ -47,7 +47,7 @@ internal sealed class MergeCommand() : CliCommand(
         });
         loaded.Tokenizer.Save(output);
         if (loaded.Adapter is not null)
-            terminal.Line($"merged {loaded.Adapter.Layers.Count} layers of {adapter} into {model}");
+            terminal.Line($"merged {adapter} ({loaded.Adapter.Description}) into {model}");
         terminal.Line($"written to {output}; try next:");
         terminal.Line("  " + Shell.Line("generate", "--model", output, "--prompt", "Once upon a time"));
         return ExitCode.Success;

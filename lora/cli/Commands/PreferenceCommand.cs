@@ -14,7 +14,7 @@ internal abstract class PreferenceCommand : CliCommand
         : base(
             name, summary,
             [
-                PreferenceSettings.DataGroup(), new SettingGroup("Loss", [.. own]), AdapterSettings.Group,
+                PreferenceSettings.DataGroup(), new SettingGroup("Loss", [.. own]), PreferenceSettings.MethodGroup(),
                 QuantizeSettings.LoadGroup, TrainSettings.Training, TrainSettings.Watching, TrainSettings.Machine,
             ],
             examples)
@@ -40,16 +40,16 @@ internal abstract class PreferenceCommand : CliCommand
         SettingValues values, LoadedModel loaded, LoraConfig? config, Generator random)
     {
         if (config is null) return new FullFineTuning(loaded.Model);
-        if (values.Get(AdapterSettings.StartAdapter) is { } start)
+        if (values.Get(MethodSettings.StartAdapter) is { } start)
         {
-            loaded.Adapter = LoraAdapter.Load(loaded.Model, start, random: random);
-            loaded.Adapter.SetTrainable(true);
+            var adapter = LoraAdapter.Load(loaded.Model, start, random: random);
+            adapter.SetTrainable(true);
+            loaded.Adapter = adapter;
+            return new LoraFineTuning(adapter);
         }
-        else
-        {
-            loaded.Adapter = LoraAdapter.Create(loaded.Model, config, random);
-        }
-        return new LoraFineTuning(loaded.Adapter);
+        var fresh = LoraAdapter.Create(loaded.Model, config, random);
+        loaded.Adapter = fresh;
+        return new LoraFineTuning(fresh);
     }
 
     /// <summary>The reward model in training, if it is one.</summary>
@@ -60,7 +60,7 @@ internal abstract class PreferenceCommand : CliCommand
         var model = BundledExample.RequireModel(values.Get(PreferenceSettings.Model));
         var data = values.Require(PreferenceSettings.Data);
         var output = values.Require(TrainSettings.OutputDir);
-        var isLora = values.Get(AdapterSettings.Method) == "lora";
+        var isLora = values.Get(PreferenceSettings.Method) == "lora";
         var objective = Objective(values);
         var adapterConfig = isLora ? AdapterSettings.Config(values, model) : null;
         using var device = SharedSettings.Apply(values);
@@ -98,7 +98,7 @@ internal abstract class PreferenceCommand : CliCommand
         SettingValues values, LoadedModel loaded, PreferenceData train, PreferenceData held,
         TrainingArguments arguments, Action<string> note)
     {
-        var goesOn = values.Get(AdapterSettings.StartAdapter) is not null;
+        var goesOn = values.Get(MethodSettings.StartAdapter) is not null;
         if (loaded.Adapter is not null && !goesOn && !values.Get(PreferenceSettings.Precompute)) return;
         note($"the reference scores {Figures.Count(train.Examples.Count + held.Examples.Count)} responses first");
         foreach (var part in (PreferenceData[])[train, held])

@@ -24,7 +24,7 @@ internal sealed class RewardCommand() : PreferenceCommand(
 
     protected override IMeasuredObjective Objective(SettingValues values) => new RewardLoss(values.Get(Centring));
 
-    protected override RewardModel? Reward(LoadedModel loaded) => new(loaded.Model, loaded.Adapter);
+    protected override RewardModel? Reward(LoadedModel loaded) => new(loaded.Model, loaded.Adapter as LoraAdapter);
 
     protected override IFineTuning Prepare(
         SettingValues values, LoadedModel loaded, LoraConfig? config, Generator random)

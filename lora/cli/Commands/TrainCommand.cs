@@ -5,7 +5,7 @@ namespace CudaLora.Cli;
 
 /// <summary><c>cudalora train</c>.</summary>
 internal sealed class TrainCommand() : CliCommand(
-    "train", "Fine-tune a language model on your data: a LoRA adapter, or every weight.",
+    "train", "Fine-tune a language model on your data: a LoRA adapter, its relatives, or every weight.",
     [
         new SettingGroup(
             "Model and data", Model, DataSettings.Data, DataSettings.EvalData, DataSettings.ValSize,
@@ -13,20 +13,18 @@ internal sealed class TrainCommand() : CliCommand(
             DataSettings.Delimiter, DataSettings.Template, DataSettings.TrainOnPrompt, DataSettings.MaxLength,
             DataSettings.Packing, DataSettings.GroupByLength, DataSettings.MaxSamples, DataSettings.MaxEvalSamples,
             DataSettings.ExactMatchSamples),
-        AdapterSettings.Group, QuantizeSettings.LoadGroup, TrainSettings.Training, TrainSettings.Watching,
+        MethodSettings.Group, MethodSettings.Others, QuantizeSettings.LoadGroup, TrainSettings.Training, TrainSettings.Noise, TrainSettings.Watching,
         TrainSettings.Machine,
     ],
     [
         "cudalora train",
         "cudalora train --model models/TinyStories-656K --data data/alpaca.json --max-steps 200 --output out/alpaca",
         "cudalora train --model models/TinyStories-656K --data train.txt --eval-data valid.txt --data-format e2e",
-        "cudalora train --quantize nf4 --double-quant",
+        "cudalora train --method qlora --double-quant",
+        "cudalora train --method adalora --output out/adalora",
         "cudalora train --config out/alpaca/training_args.yaml --resume-from-checkpoint true",
     ])
 {
-    private const double LoraRate = 1e-3;
-    private const double FullRate = 5e-5;
-
     private static readonly Setting<string?> Model = Make.Text(
         "model", "Model folder in Hugging Face layout", "models/TinyStories-656K", aka: ["model_name_or_path"],
         shown: "the bundled model");
@@ -36,31 +34,42 @@ internal sealed class TrainCommand() : CliCommand(
         if (DeviceChoice.IsEmulator(values))
             DataSettings.ScoreLittle(values);
         if (!values.IsGiven(Model) && !values.IsGiven(DataSettings.Data) && File.Exists(BundledExample.Config))
-            values.AddDefaults(BundledExample.Config, Settings);
+            AddBundledDefaults(values);
         var model = BundledExample.RequireModel(values.Get(Model));
         var data = BundledExample.RequireData(values.Get(DataSettings.Data));
         var evalData = values.Get(DataSettings.EvalData)
             ?? (data == BundledExample.Data && File.Exists(BundledExample.EvalData) ? BundledExample.EvalData : null);
-        var isLora = values.Get(AdapterSettings.Method) == "lora";
-        RefuseAdapterOptions(values, isLora);
+        var chosen = FineTuningMethods.Of(values);
+        FineTuningMethods.CheckSettings(chosen, values);
+        if (!Directory.Exists(model)) throw new UserErrorException($"{model}: the model folder does not exist");
+        if (values.Get(MethodSettings.StartAdapter) is { } start && !Directory.Exists(start))
+            throw new UserErrorException($"{start}: the adapter folder does not exist");
+        chosen.Check(values, ModelConfig.Read(model));
+        if (chosen.Name == "qlora" && !QuantizeSettings.IsQuantized(model))
+            values.AddDefault(QuantizeSettings.OnLoad, "nf4");
         var quantization = QuantizeSettings.OfLoad(values);
-        var adapterConfig = isLora ? AdapterSettings.Config(values, model) : null;
         var output = values.Require(TrainSettings.OutputDir);
         using var device = SharedSettings.Apply(values);
         terminal.Line(device.ToString());
 
         using var loaded = LoadedModel.Load(
-            model, values.Get(DataSettings.Template), null, Note, device.Placement(trainAll: !isLora), quantization);
+            model, values.Get(DataSettings.Template), null, Note, device.Placement(trainAll: chosen.TrainsBase), quantization);
+        loaded.VirtualTokens = chosen.VirtualTokens(values);
         terminal.Line($"model: {model} ({loaded.Describe()})");
         var encoder = loaded.Encoder(values, Note);
         var (train, held) = RecordSet.Load(values, encoder, data, evalData, Note);
         var random = new Generator((ulong)values.Get(TrainSettings.Seed));
-        var method = Prepare(loaded, adapterConfig, values.Get(AdapterSettings.StartAdapter), random);
-        var arguments =
-            TrainSettings.Arguments(values, train.Examples.Count, held.Examples.Count > 0, isLora ? LoraRate : FullRate)
-            with
-            { MaxLength = Math.Min(values.Get(DataSettings.MaxLength), loaded.Context) };
+        var arguments = TrainSettings.Arguments(
+            values, train.Examples.Count, held.Examples.Count > 0, chosen.LearningRate) with
+        {
+            MaxLength = Math.Min(values.Get(DataSettings.MaxLength), loaded.Context),
+        };
+        Batcher Data() => TrainingRun.TrainBatches(loaded, train, arguments);
+        var method = chosen.Begin(new MethodContext(
+            loaded, values, random, Data, Trainer.CountSteps(arguments, Data())));
+        loaded.Model.Random ??= random;
         loaded.Model.GradientCheckpointing = arguments.GradientCheckpointing;
+        loaded.Model.NeftuneNoiseAlpha = values.Get(TrainSettings.NeftuneNoiseAlpha);
         RunConfig.Write(Name, output, values, Settings);
         var run = new TrainingRun(loaded, method, encoder, train, held, arguments, random)
         {
@@ -75,34 +84,12 @@ internal sealed class TrainCommand() : CliCommand(
         void Note(string message) => terminal.Line($"note: {message}");
     }
 
-    private static IFineTuning Prepare(LoadedModel loaded, LoraConfig? config, string? start, Generator random)
+    // What suits LoRA on the bundled data says nothing about the rates and sizes of other methods.
+    private void AddBundledDefaults(SettingValues values)
     {
-        if (config is null) return new FullFineTuning(loaded.Model);
-        if (start is null)
-        {
-            loaded.Adapter = LoraAdapter.Create(loaded.Model, config, random);
-            if (config.InitLoraWeights == LoraInit.LoftQ) LoftQ.Initialize(loaded.Adapter, loaded.Folder, random);
-        }
-        else
-        {
-            if (!Directory.Exists(start)) throw new UserErrorException($"{start}: the adapter folder does not exist");
-            loaded.Adapter = LoraAdapter.Load(loaded.Model, start, random: random);
-            loaded.Adapter.SetTrainable(true);
-        }
-        return new LoraFineTuning(loaded.Adapter);
-    }
-
-    private static void RefuseAdapterOptions(SettingValues values, bool isLora)
-    {
-        var fresh = AdapterSettings.Group.Settings.Except([AdapterSettings.Method, AdapterSettings.StartAdapter]);
-        if (!isLora && AdapterSettings.Group.Settings.Skip(1).FirstOrDefault(values.IsGiven) is { } useless)
-            throw new UsageException($"{useless.Flag} needs --method lora, but the method is full");
-        if (!isLora && values.Get(QuantizeSettings.OnLoad) != "none")
-            throw new UsageException(
-                $"{QuantizeSettings.OnLoad.Flag} needs --method lora (4-bit weights are frozen), but the method is full");
-        if (values.IsGiven(AdapterSettings.StartAdapter) && fresh.FirstOrDefault(values.IsGiven) is { } fixedBy)
-            throw new UsageException(
-                $"{fixedBy.Flag} cannot be changed: --adapter goes on with an adapter that has its own");
+        var isLora = FineTuningMethods.Of(values) is LoraMethod;
+        Setting[] others = isLora ? [] : [.. MethodSettings.All, TrainSettings.LearningRate];
+        values.AddDefaults(BundledExample.Config, Settings, except: others);
     }
 
     private static string FolderName(string path) =>

@@ -3,18 +3,11 @@ using CudaLora.Lora;
 
 namespace CudaLora.Cli;
 
-/// <summary>Settings of the method and of LoRA, with PEFT's names.</summary>
+/// <summary>Settings of LoRA, with PEFT's names.</summary>
 internal static class AdapterSettings
 {
-    public static readonly Setting<string> Method = Make.Choice(
-        "method", "Train an adapter, or every weight", "lora", ["lora", "full"], aka: ["finetuning_type"]);
-
     public static readonly Setting<string?> Adapter = Make.Text(
         "adapter", "Adapter folder in PEFT's layout", "out/alpaca", aka: ["adapter_name_or_path"]);
-
-    public static readonly Setting<string?> StartAdapter = Make.Text(
-        "adapter", "Go on training this adapter; its own r, alpha and targets count", "out/alpaca",
-        aka: ["adapter_name_or_path"]);
 
     public static readonly Setting<int> Rank = Make.Int("r", "Rank", 8, "16", 1, aka: ["lora_r", "lora_rank"]);
 
@@ -26,25 +19,43 @@ internal static class AdapterSettings
         v => v is >= 0 and < 1);
 
     public static readonly Setting<string[]> Targets = Make.List(
-        "target_modules", "Layers that get an adapter: names, one regular expression, or all-linear", "q_proj,v_proj",
+        "target_modules", "Layers that get an adapter: names (also embed_tokens, lm_head), one regular expression, or all-linear", "q_proj,v_proj",
         "names of modules, separated by commas", ["all-linear"], aka: ["lora_target_modules", "lora_target"]);
 
     public static readonly Setting<bool> UseRsLora = Make.Switch("use_rslora", "Scale by alpha / sqrt(r)");
 
-    public static readonly Setting<string> Init = Make.Choice(
-        "init_lora_weights", "How A and B begin: true is uniform and 0, loftq corrects a 4-bit base", "true",
-        ["true", "gaussian", "loftq", "false"]);
+    public static readonly Setting<bool> UseDora = Make.Switch(
+        "use_dora", "DoRA: train the norms of the weights' rows by themselves, as --method dora does");
+
+    public static readonly Setting<bool> BiasOnB = Make.Switch("lora_bias", "Give B a bias");
+
+    public static readonly Setting<string> Init = new(
+        "init_lora_weights", "true",
+        "How A and B begin. true: uniform and 0; gaussian: normal and 0; orthogonal: B A = 0 with both random; pissa "
+        + "(pissa_niter_4 is faster), olora: the base weight's main part; eva: the inputs' main directions; loftq: "
+        + "corrects a 4-bit base; false: both uniform. For study: both_gaussian, both_zero, zero_a",
+        "pissa", "one of " + string.Join(", ", LoraInitNames.All))
+    {
+        Read = (IReadOnlyList<string> texts, out string value) =>
+            LoraInitNames.TryParse(value = texts.Count == 1 ? texts[0] : "", out _, out _),
+        Write = value => [value],
+    };
 
     public static readonly Setting<string[]> ModulesToSave = Make.List(
         "modules_to_save", "Modules trained in full and saved beside the adapter", "lm_head",
         "names of modules, separated by commas", aka: ["additional_target"], shown: "none");
 
-    public static readonly SettingGroup Group = new(
-        "Method", Method, StartAdapter, Rank, Alpha, Dropout, Targets, UseRsLora, Init, ModulesToSave);
+    public static readonly Setting<string> Bias = Make.Choice(
+        "bias", "Biases of the base that train too", "none", ["none", "all", "lora_only"], aka: ["lora_train_bias"]);
+
+    /// <summary>All that concern the adapter.</summary>
+    public static IReadOnlyList<Setting> All { get; } =
+        [Rank, Alpha, Dropout, Targets, UseRsLora, UseDora, BiasOnB, Bias, Init, ModulesToSave];
 
     public static LoraConfig Config(SettingValues values, string baseModel)
     {
         var rank = values.Get(Rank);
+        _ = LoraInitNames.TryParse(values.Get(Init), out var init, out var iterations);
         return new LoraConfig
         {
             R = rank,
@@ -52,12 +63,15 @@ internal static class AdapterSettings
             LoraDropout = values.Get(Dropout),
             TargetModules = Selector(values.Get(Targets)),
             UseRsLora = values.Get(UseRsLora),
-            InitLoraWeights = values.Get(Init) switch
+            InitLoraWeights = init,
+            PissaIterations = iterations,
+            UseDora = values.Get(UseDora),
+            BiasOnB = values.Get(BiasOnB),
+            Bias = values.Get(Bias) switch
             {
-                "gaussian" => LoraInit.Gaussian,
-                "loftq" => LoraInit.LoftQ,
-                "false" => LoraInit.Random,
-                _ => LoraInit.Default,
+                "all" => LoraBias.All,
+                "lora_only" => LoraBias.LoraOnly,
+                _ => LoraBias.None,
             },
             ModulesToSave = values.Get(ModulesToSave),
             BaseModel = baseModel,
@@ -65,7 +79,7 @@ internal static class AdapterSettings
     }
 
     // A single word of letters, digits, dots, dashes and underscores is a name, anything else an expression.
-    private static ModuleSelector Selector(string[] names)
+    public static ModuleSelector Selector(string[] names)
     {
         if (names is [ModuleSelector.AllLinearName]) return ModuleSelector.AllLinear;
         if (names.All(

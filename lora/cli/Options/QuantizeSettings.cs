@@ -38,6 +38,10 @@ internal static class QuantizeSettings
         return null;
     }
 
+    /// <summary>Whether a model folder is 4-bit already.</summary>
+    public static bool IsQuantized(string folder) =>
+        JsonFields.Read(Path.Combine(folder, "config.json")).Has("quantization_config");
+
     /// <summary>What the quantize command's settings ask for.</summary>
     public static QuantizationOptions Options(SettingValues values) => Options(values, BlockSize);
 

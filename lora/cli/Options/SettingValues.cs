@@ -37,10 +37,13 @@ internal sealed class SettingValues
     public void AddDefault<T>(Setting<T> setting, T value) => given.TryAdd(setting, value);
 
     /// <summary>Takes from a config file what is not set yet.</summary>
-    public void AddDefaults(string path, IReadOnlyList<Setting> settings)
+    public void AddDefaults(string path, IReadOnlyList<Setting> settings, IReadOnlyList<Setting>? except = null)
     {
         foreach (var (setting, value) in ConfigFile.Read(path, settings))
-            given.TryAdd(setting, value);
+        {
+            if (except?.Contains(setting) != true)
+                given.TryAdd(setting, value);
+        }
     }
 
     /// <summary>Reads the command line's values and, if --config is among them, the file's.</summary>

@@ -26,7 +26,11 @@ internal static class TrainSettings
 
     public static readonly Setting<double?> LearningRate = Make.MaybeNumber(
         "learning_rate", "Peak learning rate", "2e-4", "a number of at least 0", v => v >= 0,
-        "1e-3 with LoRA, 5e-5 in full", aka: ["lr"]);
+        "as suits the method: 1e-3 with LoRA, 5e-5 in full", aka: ["lr"]);
+
+    public static readonly Setting<double> NeftuneNoiseAlpha = Make.Number(
+        "neftune_noise_alpha", "NEFTune: noise on the embeddings in training; 0 none", 0, "5", "a number of at least 0",
+        v => v >= 0);
 
     public static readonly Setting<string> Scheduler = Make.Choice(
         "lr_scheduler_type", "How the rate falls", "linear", [.. Engine.Schedule.Names]);
@@ -103,6 +107,8 @@ internal static class TrainSettings
         "Training", OutputDir, Epochs, MaxSteps, BatchSize, Accumulation, LearningRate, Scheduler, WarmupSteps,
         WarmupRatio,
         WeightDecay, MaxGradNorm, Optim, Beta1, Beta2, Epsilon, Checkpointing, Seed);
+
+    public static readonly SettingGroup Noise = new("Noise", NeftuneNoiseAlpha);
 
     public static readonly SettingGroup Watching = new(
         "Scoring, saving, logging", EvalStrategy, EvalSteps, EvalBatchSize, Patience, LoadBest, SaveStrategy, SaveSteps,

@@ -16,9 +16,10 @@ internal static class RunReport
             + $"{Figures.Count(result.TokensPerSecond)} tokens/s, train loss {Figures.Loss(result.TrainLoss)}"
             + (result.End == TrainingEnd.EarlyStop ? "; stopped early: the held-out loss no longer fell" : ""));
         PrintScores(terminal, before, after);
+        if (loaded.Adapter is AdaLoraAdapter adaptive) RankMap.Print(terminal, adaptive.Ranks, adaptive.Config.InitR);
         PrintSamples(terminal, before, after);
-        PrintFiles(terminal, folder, method.Method);
-        PrintNext(terminal, loaded, method.Method, folder, after);
+        PrintFiles(terminal, folder, method.SavesModel);
+        PrintNext(terminal, loaded, method.SavesModel, folder, after);
     }
 
     private static void PrintScores(Terminal terminal, HeldOutScore before, HeldOutScore after)
@@ -48,13 +49,13 @@ internal static class RunReport
         }
     }
 
-    private static void PrintFiles(Terminal terminal, string folder, string method)
+    private static void PrintFiles(Terminal terminal, string folder, bool isModel)
     {
         terminal.Line();
         terminal.Line($"written to {folder}:");
         (string Name, string What)[] files =
         [
-            method == "full"
+            isModel
                 ? ("model.safetensors", "the model, with config and tokenizer: a normal model folder")
                 : ("adapter_model.safetensors", "the adapter, with adapter_config.json: PEFT's layout"),
             (LossChart.PngName, "the loss curve (also training_loss.svg)"),
@@ -69,16 +70,16 @@ internal static class RunReport
         }
     }
 
-    private static void PrintNext(Terminal terminal, LoadedModel loaded, string method, string folder,
-        HeldOutScore after)
+    private static void PrintNext(
+        Terminal terminal, LoadedModel loaded, bool isModel, string folder, HeldOutScore after)
     {
-        string[] model = method == "full" ? ["--model", folder] : ["--model", loaded.Folder, "--adapter", folder];
+        string[] model = isModel ? ["--model", folder] : ["--model", loaded.Folder, "--adapter", folder];
         var prompt = after.Answers.MinBy(a => a.Prompt.Length)?.Prompt ?? "Once upon a time";
         string[] template = after.Answers.Count > 0 ? ["--template", loaded.Template.Name] : [];
         terminal.Line();
         terminal.Line("try next:");
         terminal.Line("  " + Shell.Line(["generate", .. model, .. template, "--prompt", prompt, "--temperature", "0"]));
-        if (method != "full") terminal.Line("  "
+        if (!isModel && loaded.Adapter is not VirtualTokenAdapter) terminal.Line("  "
             + Shell.Line(["merge", .. model, "--output", folder.TrimEnd('/') + "-merged"]));
         terminal.Line("  " + Shell.Line("inspect", folder));
     }

@@ -17,12 +17,17 @@ internal sealed class LoadedModel : IDisposable
 
     public ChatTemplate Template { get; }
 
-    public LoraAdapter? Adapter { get; set; }
+    public ModelAdapter? Adapter { get; set; }
 
     public string? AdapterFolder { get; private set; }
 
-    /// <summary>Most tokens of a text.</summary>
-    public int Context => Model.Config.MaxPositions;
+    /// <summary>Tokens that an adapter puts in front of every text.</summary>
+    public int VirtualTokens { get; set; }
+
+    /// <summary>Most tokens of a text; batches are padded to a multiple of eight.</summary>
+    public int Context => VirtualTokens == 0
+        ? Model.Config.MaxPositions
+        : Math.Max(1, (Model.Config.MaxPositions - VirtualTokens) / 8 * 8);
 
     /// <summary>Ids that end an answer.</summary>
     public IReadOnlyList<int> StopIds =>
@@ -46,7 +51,8 @@ internal sealed class LoadedModel : IDisposable
             var loaded = Around(model, folder, folder, template, note);
             if (adapter is not null)
             {
-                loaded.Adapter = LoraAdapter.Load(model, adapter);
+                loaded.Adapter = Lora.AdapterFolder.Load(model, adapter);
+                loaded.VirtualTokens = (loaded.Adapter as VirtualTokenAdapter)?.Config.Count ?? 0;
                 loaded.AdapterFolder = adapter;
             }
             return loaded;

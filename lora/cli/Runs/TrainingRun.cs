@@ -29,7 +29,7 @@ internal sealed class TrainingRun(
         using (var log = new TrainingLog(arguments.OutputDir, arguments.LoggingSteps, history))
         {
             var observers = new ObserverGroup(log, history, view);
-            var trainer = new Trainer(arguments, method, objective, TrainBatches(), HeldBatches(), random, observers);
+            var trainer = new Trainer(arguments, method, objective, TrainBatches(loaded, train, arguments), HeldBatches(), random, observers);
             view.Show(() => result = trainer.Run(interrupt.Token));
         }
         if (before.Loss is double first) history.Eval.Insert(0, new LossPoint(0, first));
@@ -40,7 +40,7 @@ internal sealed class TrainingRun(
             terminal.Line($"go on with:\n  {Facts.ResumeCommand}");
             return ExitCode.Interrupted;
         }
-        if (method.Method == "full") loaded.Tokenizer.Save(arguments.OutputDir);
+        if (method.SavesModel) loaded.Tokenizer.Save(arguments.OutputDir);
         var after = Score(terminal, "after training", KnownLoss(result), interrupt.Token);
         var summary =
             new RunSummary(Facts, method, result, before, after, arguments, train.Examples.Count, held.Examples.Count);
@@ -71,7 +71,8 @@ internal sealed class TrainingRun(
         return new HeldOutScore(loss, AnswerCheck.Run(loaded, encoder, held.Records, ExactMatchSamples, stop: stop));
     }
 
-    private Batcher TrainBatches() => new(train.Examples, new BatcherOptions
+    public static Batcher TrainBatches(LoadedModel loaded, RecordSet train, TrainingArguments arguments) =>
+        new(train.Examples, new BatcherOptions
     {
         BatchSize = arguments.PerDeviceTrainBatchSize,
         Seed = arguments.Seed,
