@@ -6,6 +6,7 @@
 #   ./run.sh test                     every test, the CUDA device included
 #   ./run.sh test -class '*GemmTests' some of them
 #   ./run.sh bench --filter '*'       BenchmarkDotNet, in the process itself
+#   ./run.sh gpu --output DIR         LoRA layers by every strategy, training steps
 #   ./run.sh cli train --device cuda  the command line
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -26,7 +27,7 @@ rm -f "$stage"/app/{createdump,libmscordaccore.so,libmscordbi.so,libcoreclrtrace
 
 cat >"$out/run.sh" <<'RUN'
 #!/usr/bin/env bash
-# Unpacks the bundle beside this script once and runs: test, bench or cli, with their own arguments.
+# Unpacks the bundle beside this script once and runs: test, bench, gpu or cli, with their own arguments.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 home=${CUDALORA_HOME:-${TMPDIR:-/tmp}/cudalora-bundle}
@@ -38,14 +39,15 @@ if [ ! -e "$home/.$stamp" ]; then
     touch "$home/.$stamp"
 fi
 export DOTNET_SYSTEM_GLOBALIZATION_INVARIANT=1
-what=${1:?test, bench or cli}
+what=${1:?test, bench, gpu or cli}
 shift
 case $what in
     # The tests find the tree by the current folder.
     test) cd "$home/tree" && exec "$home/app/CudaLora.Tests" "$@" ;;
     bench) exec "$home/app/CudaLora.Bench" --inProcess "$@" ;;
+    gpu) exec "$home/app/CudaLora.Bench" gpu "$@" ;;
     cli) exec "$home/app/cudalora" "$@" ;;
-    *) echo "run.sh: test, bench or cli, not '$what'" >&2; exit 2 ;;
+    *) echo "run.sh: test, bench, gpu or cli, not '$what'" >&2; exit 2 ;;
 esac
 RUN
 chmod +x "$out/run.sh"

@@ -58,6 +58,25 @@ public class EmulatorBench
             st.relaxed.gpu.global.f32 [to], s;
             ret;
         }
+        .visible .entry global(.param .u64 out)
+        {
+            .reg .pred more;
+            .reg .b32 i, x<4>;
+            .reg .b64 at, offset;
+            mov.u32 i, %tid.x;
+            mul.wide.u32 offset, i, 16;
+            ld.param.u64 at, [out];
+            add.u64 at, at, offset;
+            mov.u32 i, 0;
+        LOOP:
+            ld.global.v4.u32 {x0, x1, x2, x3}, [at];
+            add.u32 x0, x0, 1;
+            st.global.v4.u32 [at+4096], {x0, x1, x2, x3};
+            add.u32 i, i, 1;
+            setp.lt.u32 more, i, 5000;
+            @more bra LOOP;
+            ret;
+        }
         .visible .entry matrix(.param .u64 out)
         {
             .reg .pred more;
@@ -77,7 +96,8 @@ public class EmulatorBench
         }
         """;
 
-    private const int LaneInstructions = 256 * 20000 * 11, SharedInstructions = 256 * 20000 * 5, Products = 8 * 2000;
+    private const int LaneInstructions = 256 * 20000 * 11, SharedInstructions = 256 * 20000 * 5,
+        GlobalInstructions = 256 * 5000 * 6, Products = 8 * 2000;
     private Emulator _emulator = null!;
     private EmulatedModule _module = null!;
     private byte[] _parameters = null!;
@@ -92,7 +112,9 @@ public class EmulatorBench
     {
         _emulator = new Emulator(new EmulatorOptions { Checks = Checks, Workers = 1 });
         _module = _emulator.Load(Text, "bench.ptx");
-        _parameters = BitConverter.GetBytes(_emulator.Allocate(64));
+        ulong memory = _emulator.Allocate(8192);
+        _emulator.Fill(memory, 0, 8192);
+        _parameters = BitConverter.GetBytes(memory);
     }
 
     /// <summary>One lane instruction of an arithmetic loop.</summary>
@@ -102,6 +124,10 @@ public class EmulatorBench
     /// <summary>One lane instruction of a loop with a shared-memory load in five instructions.</summary>
     [Benchmark(OperationsPerInvoke = SharedInstructions)]
     public long Shared() => Launch("shared");
+
+    /// <summary>One lane instruction of a loop with a 16-byte load and store in six instructions.</summary>
+    [Benchmark(OperationsPerInvoke = GlobalInstructions)]
+    public long Global() => Launch("global");
 
     /// <summary>One mma.m16n8k16 (4096 operations) in plain fp32.</summary>
     [Benchmark(OperationsPerInvoke = Products)]

@@ -91,10 +91,10 @@ public abstract unsafe class Op
     protected abstract void BackwardCpu(Tensor y, Tensor dy);
 
     /// <summary>Queues the computation of <paramref name="y"/> on a CUDA device.</summary>
-    protected virtual void ForwardCuda(Tensor y) => throw NoCudaBody();
+    protected abstract void ForwardCuda(Tensor y);
 
     /// <summary>As <see cref="BackwardCpu"/>, queued on a CUDA device.</summary>
-    protected virtual void BackwardCuda(Tensor y, Tensor dy) => throw NoCudaBody();
+    protected abstract void BackwardCuda(Tensor y, Tensor dy);
 
     /// <summary>
     /// Makes the output, of the first input's type if that is BF16 and of F32 otherwise, runs the body and links the
@@ -237,8 +237,6 @@ public abstract unsafe class Op
         for (var i = rest; i < g.Count; i++)
             g.Pointer<float>()[i] += dy.Pointer<float>()[i];
     }
-
-    private NotSupportedException NoCudaBody() => new($"[{Name}] runs on the CPU only");
 
     private void Link(Tensor y)
     {

@@ -102,7 +102,8 @@ public sealed class Linear : Module
     public void Requantize(QuantizedTensor weights)
     {
         if (Quantized is null || weights.Shape != Quantized.Shape)
-            throw new ArgumentException($"[linear] 4-bit weights must replace such of one shape, but got {weights.Shape}");
+            throw new ArgumentException(
+                $"[linear] 4-bit weights must replace such of one shape, but got {weights.Shape} ({Path})");
         Quantized.Dispose();
         Quantized = weights;
     }

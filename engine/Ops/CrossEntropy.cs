@@ -108,8 +108,8 @@ internal sealed unsafe class CrossEntropyOp : Op
         Kernels.Ops.CrossEntropy.Rows(
             Stream(y),
             new(
-                logits.DeviceAddress, labels.OnDevice<int>(), each, scale.OnDevice<float>(), rows, logits.Shape.Columns, 1,
-                Tracking ? 1 : 0),
+                logits.DeviceAddress, labels.OnDevice<int>(), each, scale.OnDevice<float>(), rows, logits.Shape.Columns,
+                1, Tracking ? 1 : 0),
             bf16);
         Kernels.Ops.CrossEntropy.Sum(Stream(y), new(each, y.OnDevice<float>(), scale.OnDevice<float>(), rows, 1));
         losses.Release();

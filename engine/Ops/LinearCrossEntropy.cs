@@ -35,9 +35,8 @@ public static partial class TensorOps
 
 internal sealed unsafe class LinearCrossEntropyOp : Op
 {
-    // Enough rows for the product to run at full speed; logits of a chunk are as large as the hidden states, or larger.
-    private const int FewestRowsCpu = 256;
-    private const int FewestRowsCuda = 1024;
+    // Enough rows for the products to run at full speed, and to pay for reading the weight once more.
+    private const int FewestRows = 1024;
     private const int RowStep = 128;
 
     private readonly Tensor hidden; // (L, C)
@@ -56,12 +55,11 @@ internal sealed unsafe class LinearCrossEntropyOp : Op
 
     private int Columns => weight.Shape[1];
 
-    /// <summary>Tokens whose logits exist at a time.</summary>
+    /// <summary>Tokens whose logits exist at a time: as large as the hidden states, but for the least number.</summary>
     public static int ChunkRows(Tensor hidden, Tensor weight)
     {
-        var fewest = hidden.Device.Kind == DeviceKind.Cpu ? FewestRowsCpu : FewestRowsCuda;
         var alike = hidden.Count / Math.Max(1, weight.Shape[0]);
-        return (int)Math.Max(fewest, (alike + RowStep - 1) / RowStep * RowStep);
+        return (int)Math.Max(FewestRows, (alike + RowStep - 1) / RowStep * RowStep);
     }
 
     protected override void ForwardCpu(Tensor y)

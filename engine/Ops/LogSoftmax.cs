@@ -29,7 +29,7 @@ internal sealed unsafe class LogSoftmaxOp(Tensor x) : Op("log_softmax", x)
 
     protected override void ForwardCuda(Tensor y)
     {
-        Kernels.Ops.Softmax.LogForward(
+        Kernels.Ops.LogSoftmax.Forward(
             Stream(y), new(x.DeviceAddress, y.DeviceAddress, x.Shape.Rows, x.Shape.Columns), x.DType == DType.BF16);
         Save(y);
     }
@@ -37,7 +37,7 @@ internal sealed unsafe class LogSoftmaxOp(Tensor x) : Op("log_softmax", x)
     protected override void BackwardCuda(Tensor y, Tensor dy)
     {
         var g = GradOf(x, out var add);
-        Kernels.Ops.Softmax.LogBackward(
+        Kernels.Ops.LogSoftmax.Backward(
             Stream(dy),
             new(y.DeviceAddress, dy.DeviceAddress, g.DeviceAddress, y.Shape.Rows, y.Shape.Columns, add ? 1 : 0),
             x.DType == DType.BF16);

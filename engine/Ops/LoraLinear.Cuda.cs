@@ -19,6 +19,9 @@ internal unsafe partial class LoraLinearOp
 
     private bool HasWgmma => Cuda.Context.Properties.Capability == 90;
 
+    /// <summary>y for a few tokens, when no gradient is wanted; false if this is no such case.</summary>
+    private protected virtual bool TryDecode(Tensor y) => LoraDecoding.TryRun(x, weight, bias, a, b, scale, y);
+
     /// <summary>
     /// W0 (out, in) in the type of the products: itself, a cast copy, or what a 4-bit base is decoded to.
     /// </summary>
@@ -39,7 +42,7 @@ internal unsafe partial class LoraLinearOp
         if (y.Count == 0)
             return;
         RequireAdapterType();
-        if (dropout.Probability == 0 && LoraDecoding.TryRun(x, weight, bias, a, b, scale, y))
+        if (dropout.Probability == 0 && TryDecode(y))
             return;
         var s = (ulong)RentScratch<byte>((long)y.Shape.Rows * RankPitch * x.DType.Size()); // S = drop(x) Aᵀ (M, r)
         Thin(x, a, 1, a.Shape[1], true, 0, null, s, Kept);

@@ -101,7 +101,9 @@ internal sealed unsafe class QuantizedLinearOp : Op
         CudaProduct.SumRows(dy, g, add);
     }
 
-    /// <summary>The values of W in a type, dense, to be released: pooled memory that every layer takes in turn.</summary>
+    /// <summary>
+    /// The values of W in a type, dense, to be released: pooled memory that every layer takes in turn.
+    /// </summary>
     public static CudaProduct.Factor Decoded(QuantizedTensor weight, DType dtype)
     {
         var values = weight.Device.Rent(weight.Count * dtype.Size());
@@ -109,7 +111,11 @@ internal sealed unsafe class QuantizedLinearOp : Op
         return new CudaProduct.Factor((ulong)values.Pointer, values);
     }
 
-    protected override void ForwardCuda(Tensor y) => ForwardCuda(x, weight, bias, y);
+    protected override void ForwardCuda(Tensor y)
+    {
+        if (!QuantizedDecoding.TryRun(x, weight, bias, null, null, 0, y))
+            ForwardCuda(x, weight, bias, y);
+    }
 
     protected override void BackwardCuda(Tensor y, Tensor dy)
     {

@@ -31,10 +31,16 @@ internal sealed class QuantizedLoraLinearOp(
 {
     private readonly Tensor input = x;
     private readonly Tensor? shift = bias;
+    private readonly Tensor down = a;
+    private readonly Tensor up = b;
+    private readonly float factor = scale;
 
     private protected override void ForwardBase(Tensor y) => QuantizedLinearOp.Forward(input, weight, shift, y);
 
     private protected override void BackwardBase(Tensor dy) => QuantizedLinearOp.Backward(input, weight, shift, dy);
+
+    private protected override bool TryDecode(Tensor y) =>
+        QuantizedDecoding.TryRun(input, weight, shift, down, up, factor, y);
 
     private protected override CudaProduct.Factor BaseAs(DType dtype) => QuantizedLinearOp.Decoded(weight, dtype);
 

@@ -65,7 +65,8 @@ internal sealed unsafe class RmsNormOp : Op
                 bf16);
         else
             Kernels.Ops.RmsNorm.Forward(
-                Stream(y), new(x.DeviceAddress, weight.OnDevice<float>(), y.DeviceAddress, rstd, rows, cols, eps), bf16);
+                Stream(y), new(x.DeviceAddress, weight.OnDevice<float>(), y.DeviceAddress, rstd, rows, cols, eps),
+                bf16);
         terms = null;
     }
 

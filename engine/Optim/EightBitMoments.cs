@@ -13,7 +13,9 @@ internal sealed unsafe class EightBitMoments
     public EightBitMoments(Tensor value)
     {
         if (value.Device.Kind != DeviceKind.Cpu)
-            throw new NotSupportedException("[adamw] 8-bit moments run on the CPU only");
+            throw new UserErrorException(
+                $"8-bit AdamW states need the CPU device, but the parameters are on {value.Device.Name}: "
+                + "use --optim adamw_torch");
         var blocks = QuantizedTensor.BlocksOf(value.Count, AdamW8BitKernel.BlockSize);
         parts =
         [

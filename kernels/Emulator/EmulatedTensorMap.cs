@@ -104,7 +104,7 @@ public static class EmulatedTensorMap
         int rank = (int)(w[2] & 255);
         var type = (TensorMapType)(w[2] >> 8 & 255);
         int size = ElementSize(type);
-        fields.Start(w[1], rank, size, (int)(w[2] >> 16 & 255), (w[2] >> 24 & 1) != 0);
+        fields.Start(w[1], rank, type, size, (int)(w[2] >> 16 & 255), (w[2] >> 24 & 1) != 0);
         for (int d = 0; d < rank; d++)
         {
             fields.Extents[d] = (long)w[3 + d];

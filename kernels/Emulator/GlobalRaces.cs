@@ -1,4 +1,3 @@
-using System.Diagnostics.CodeAnalysis;
 using System.Runtime.InteropServices;
 
 namespace CudaLora.Kernels.Emulator;
@@ -27,7 +26,6 @@ internal struct AccessRecord
 /// The shadow of global memory in one launch: for every word that is touched the last write and the last reads of two
 /// warps, in pages that come into being when first touched and go when the launch ends.
 /// </summary>
-[SuppressMessage("Design", "CA1001", Justification = "The pages go with the emulator's memory.")]
 internal sealed unsafe class GlobalRaces
 {
     public const int PageShift = 10;

@@ -11,8 +11,13 @@ internal static unsafe partial class Instructions
 {
     private static void AddAsync(Dictionary<string, Action<InstructionBuilder>> table) => table["cp"] = b =>
     {
-        if (b.Take("reduce")) throw b.Unsupported("bulk reductions are not supported");
+        bool reduce = b.Take("reduce");
         b.Need("async");
+        if (reduce)
+        {
+            DecodeBulkReduction(b);
+            return;
+        }
         if (b.Take("bulk")) DecodeBulk(b);
         else if (b.Take("commit_group")) DecodeCommit(b);
         else if (b.Take("wait_group")) DecodeWaitCopies(b, all: false);
@@ -40,7 +45,11 @@ internal static unsafe partial class Instructions
         i.Size = (int)b.Constant(2, 4, 16);
         if (i.Size is not (4 or 8 or 16) || (global && i.Size != 16))
             throw b.Unsupported("the size must be 4, 8 or 16, and 16 for .cg");
-        i.C = b.OperandCount > 3 + (policy ? 1 : 0) ? b.Source(3, PtxType.U32) : -1;
+        bool more = b.OperandCount > 3 + (policy ? 1 : 0);
+        // Either the bytes to read of the source, or whether to read none.
+        bool ignore = more && b.Operand(3).Register is { Type: PtxType.Pred };
+        i.Mode = ignore ? 1 : 0;
+        i.C = !more ? -1 : ignore ? b.Predicate(b.Operand(3), out i.Negate) : b.Source(3, PtxType.U32);
         if (policy) b.Source(b.OperandCount - 1, PtxType.B64);
         b.TouchesShared(i.Size);
         i.Run = &CopyAsync;
@@ -53,7 +62,9 @@ internal static unsafe partial class Instructions
         for (uint m = w.Exec; m != 0; m &= m - 1)
         {
             int lane = BitOperations.TrailingZeroCount(m);
-            int size = i.C < 0 ? i.Size : (int)((uint*)(w.Regs + i.C))[lane];
+            int size = i.C < 0 ? i.Size
+                : i.Mode == 1 ? ((*(uint*)(w.Regs + i.C) >> lane & 1) != 0 != i.Negate ? 0 : i.Size)
+                : (int)((uint*)(w.Regs + i.C))[lane];
             if (size < 0 || size > i.Size)
                 throw w.Fault(FaultKind.InvalidOperand, $"src-size must be 0..{i.Size}, but got {size}", lane);
             ulong from = i.Immediate + (i.B < 0 ? 0 : ((ulong*)(w.Regs + i.B))[lane]);

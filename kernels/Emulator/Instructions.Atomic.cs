@@ -56,10 +56,16 @@ internal static unsafe partial class Instructions
         i.Size = type.Size();
         i.Count = vector;
         i.Mode = order >= 1 ? 1 : 0;
-        i.Lane = AtomicBody(b, op, type);
+        i.Lane = op == 0 && type == PtxType.F32 && i.Space == Space.Global ? FlushingAdd : AtomicBody(b, op, type);
         if (i.Space is not Space.Global) b.TouchesShared(i.Size);
         i.Run = &Atomic;
     }
+
+    /// <summary>f32 sums in global memory: subnormal numbers count as zero, unlike in shared memory.</summary>
+    private static readonly LaneFunction FlushingAdd = (x, y, _) => Flushed(Floats.Bits(
+        Floats.F32(Flushed((uint)x)) + Floats.F32(Flushed((uint)y))));
+
+    private static uint Flushed(uint bits) => (bits & 0x7F80_0000) == 0 ? bits & 0x8000_0000 : bits;
 
     private static LaneFunction AtomicBody(InstructionBuilder b, int op, PtxType type)
     {
@@ -116,9 +122,11 @@ internal static unsafe partial class Instructions
                 if (i.Rows2.Length > 0 && i.Rows2[v] >= 0) WriteLane(w, i.Rows2[v], i.Size, lane, old);
             }
         }
+        // The acquire half comes after the exchange, whose value may be another block's that ran meanwhile.
+        if (i.Mode == 1) w.Cluster.Synchronise(w);
     }
 
-    private static uint Exchange32(uint* at, LaneFunction body, uint b, uint c)
+    internal static uint Exchange32(uint* at, LaneFunction body, uint b, uint c)
     {
         while (true)
         {
@@ -128,7 +136,7 @@ internal static unsafe partial class Instructions
     }
 
     /// <summary>By exchanging the aligned word that the two bytes are in.</summary>
-    private static ulong Exchange16(ushort* at, LaneFunction body, ushort b, ushort c)
+    internal static ulong Exchange16(ushort* at, LaneFunction body, ushort b, ushort c)
     {
         uint* word = (uint*)((nuint)at & ~(nuint)3);
         int shift = ((nuint)at & 2) != 0 ? 16 : 0;
@@ -141,7 +149,7 @@ internal static unsafe partial class Instructions
         }
     }
 
-    private static ulong Exchange64(ulong* at, LaneFunction body, ulong b, ulong c)
+    internal static ulong Exchange64(ulong* at, LaneFunction body, ulong b, ulong c)
     {
         while (true)
         {

@@ -68,15 +68,23 @@ internal static unsafe partial class Instructions
         Instruction i = b.Result;
         b.Need("shared::cluster");
         bool fromShared = rank == 0 && b.Take("shared::cta");
-        if (fromShared) throw b.Unsupported("bulk copies between shared memories are not supported");
-        b.Need("global");
+        if (fromShared)
+        {
+            i.Mode = 1;
+            b.Decoder.UsesAsyncReads = true;
+        }
+        else
+        {
+            b.Need("global");
+        }
         b.Need("mbarrier::complete_tx::bytes");
         bool multicast = b.Take("multicast::cluster");
         int barrierAt = rank > 0 ? 2 : 3, offsets = i.Mode2;
         b.NeedOperands(barrierAt + 1 + offsets + (multicast ? 1 : 0) + (policy ? 1 : 0));
         if (offsets == 1) i.Rows3 = b.Vector(barrierAt + 1, rank - 2, PtxType.U16, destination: false);
         (i.A, i.Offset, i.WideAddress) = b.AddressRow(0, Space.SharedCluster);
-        (i.B, long offset, _) = b.AddressRow(1, Space.Global);
+        (i.B, long offset, bool wide) = b.AddressRow(1, fromShared ? Space.Shared : Space.Global);
+        i.WidthB = wide ? 8 : 4;
         i.Immediate = (ulong)offset;
         if (rank > 0) i.Rows = Coordinates(b, 1, rank);
         else i.C = b.Source(2, PtxType.U32);
@@ -150,7 +158,8 @@ internal static unsafe partial class Instructions
             int lane = BitOperations.TrailingZeroCount(m);
             BulkLoad load = w.Cluster.Loads.Rent();
             BulkShape shape = load.Shape;
-            SetShape(shape, w, i, lane, Access.Read);
+            if (i.Mode == 1) SetSharedSource(shape, w, i, lane, place);
+            else SetShape(shape, w, i, lane, Access.Read);
             w.CurrentCounters.GlobalReadBytes += shape.GlobalBytes;
             w.CurrentCounters.GlobalSectors += shape.Sectors;
             ulong to = (ulong)i.Offset + (i.A < 0 ? 0 : Lane(w.Regs + i.A, i.WideAddress ? 8 : 4, lane));
@@ -180,6 +189,22 @@ internal static unsafe partial class Instructions
         }
     }
 
+    /// <summary>Source of a copy from this block's shared memory to that of a block of the cluster.</summary>
+    private static void SetSharedSource(BulkShape shape, Warp w, Instruction i, int lane, BulkBarrier place)
+    {
+        uint bytes = ((uint*)(w.Regs + i.C))[lane];
+        uint from = (uint)(i.Immediate + (i.B < 0 ? 0 : Lane(w.Regs + i.B, i.WidthB, lane)));
+        if (bytes == 0 || bytes % 16 != 0)
+            throw w.Fault(FaultKind.InvalidOperand, $"a bulk copy moves a multiple of 16 bytes, but got {bytes}", lane);
+        if (from % 16 != 0) throw w.Misaligned("shared", from, 16, lane);
+        ulong offset = (ulong)from - Block.SharedBase;
+        if (offset + bytes > (ulong)w.Block.SharedBytes)
+            throw w.OutOfBounds("shared", from, (int)bytes, lane, null, w.Block);
+        MBarrier barrier = BarrierAt(w, i.E, place.Offset, place.Wide, Space.SharedCluster, lane);
+        w.Block.Shadow?.AsyncRead(w, lane, (uint)offset, (int)bytes, barrier.Component, barrier.Sequence);
+        shape.SharedLine(w.Block, (uint)offset, (int)bytes);
+    }
+
     private static void StoreBulk(Warp w, Instruction i)
     {
         for (uint m = w.Exec; m != 0; m &= m - 1)
@@ -187,7 +212,13 @@ internal static unsafe partial class Instructions
             int lane = BitOperations.TrailingZeroCount(m);
             BulkStore store = w.Cluster.Stores.Rent();
             BulkShape shape = store.Shape;
-            SetShape(shape, w, i, lane, Access.Write);
+            SetShape(shape, w, i, lane, i.Strong ? Access.Atomic : Access.Write);
+            store.Reduce = i.Extra is LaneFunction[] bodies ? bodies[(int)w.Cluster.MapFields.Type] : i.Lane;
+            store.ElementSize = i.Extra is not null ? w.Cluster.MapFields.ElementSize : i.Size;
+            if (i.Strong && store.Reduce is null)
+                throw w.Fault(FaultKind.InvalidOperand,
+                    $"this reduction is not defined for the tensor map's {w.Cluster.MapFields.Type}", lane);
+            if (i.Strong) w.CurrentCounters.Atomics += shape.GlobalBytes / store.ElementSize;
             w.CurrentCounters.GlobalWriteBytes += shape.GlobalBytes;
             w.CurrentCounters.GlobalSectors += shape.Sectors;
             ulong from = (ulong)i.Offset + (i.A < 0 ? 0 : Lane(w.Regs + i.A, i.WideAddress ? 8 : 4, lane));

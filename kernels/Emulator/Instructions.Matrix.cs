@@ -9,6 +9,13 @@ internal static unsafe partial class Instructions
     {
         table["ldmatrix"] = b => DecodeMatrixAccess(b, load: true);
         table["stmatrix"] = b => DecodeMatrixAccess(b, load: false);
+        table["movmatrix"] = b =>
+        {
+            b.NeedTarget(75);
+            foreach (string suffix in (string[])["sync", "aligned", "m8n8", "trans", "b16"]) b.Need(suffix);
+            Operands(b, PtxType.B32, PtxType.B32);
+            b.Result.Run = &TransposeMatrix;
+        };
     }
 
     private static void DecodeMatrixAccess(InstructionBuilder b, bool load)
@@ -30,6 +37,24 @@ internal static unsafe partial class Instructions
         b.Address(load ? 1 : 0, i.Space);
         b.TouchesShared(16);
         i.Run = load ? &LoadMatrix : &StoreMatrix;
+    }
+
+    /// <summary>Lane 4 r + t holds columns 2 t and 2 t + 1 of row r, before and after.</summary>
+    private static void TransposeMatrix(Warp w, Instruction i)
+    {
+        w.RequireConverged();
+        uint* from = (uint*)(w.Regs + i.A), to = (uint*)(w.Regs + i.D);
+        ushort* elements = stackalloc ushort[64];
+        for (int lane = 0; lane < 32; lane++)
+        {
+            elements[2 * lane] = (ushort)from[lane];
+            elements[(2 * lane) + 1] = (ushort)(from[lane] >> 16);
+        }
+        for (int lane = 0; lane < 32; lane++)
+        {
+            int row = lane >> 2, column = 2 * (lane & 3);
+            to[lane] = elements[(8 * column) + row] | ((uint)elements[(8 * (column + 1)) + row] << 16);
+        }
     }
 
     private static uint AddressLanes(int matrices) => matrices == 4 ? uint.MaxValue : (1u << (8 * matrices)) - 1;

@@ -74,7 +74,7 @@ internal static unsafe partial class Instructions
             i.Run = &LoadParameter;
             return;
         }
-        i.Run = i.WidthD == 4 && i.Size == 4 ? &LoadWords : &Load;
+        i.Run = i.Mode2 == 1 ? &LoadAcquire : i.WidthD == 4 && i.Size == 4 ? &LoadWords : &Load;
     }
 
     /// <summary>Space, vector length and type of an ld or st; watches shared granules.</summary>

@@ -8,11 +8,17 @@ namespace CudaLora.Kernels.Emulator;
 /// <summary>The bodies of loads and stores: lane by lane, or a line of a whole warp at once.</summary>
 internal static unsafe partial class Instructions
 {
+    /// <summary>An acquire sees what was published before the value it loads, so it comes after the load.</summary>
+    private static void LoadAcquire(Warp w, Instruction i)
+    {
+        Load(w, i);
+        w.Cluster.Synchronise(w);
+    }
+
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void LoadWords(Warp w, Instruction i)
     {
         w.Resolve(i, 4 * i.Count, Access.Read);
-        if (i.Mode2 == 1) w.Cluster.Synchronise(w);
         if (w.IsConsecutive && LoadLine(w, i)) return;
         for (int v = 0; v < i.Rows.Length; v++)
         {
@@ -30,7 +36,6 @@ internal static unsafe partial class Instructions
     private static void Load(Warp w, Instruction i)
     {
         w.Resolve(i, i.Size * i.Count, Access.Read);
-        if (i.Mode2 == 1) w.Cluster.Synchronise(w);
         if (w.IsConsecutive && i is { Size: 2, Count: 1, Signed: false, WidthD: 4 } && i.Rows[0] >= 0)
         {
             Widen((ushort*)w.Pointers[0], (uint*)(w.Regs + i.Rows[0]));

@@ -37,7 +37,8 @@ internal static unsafe partial class Instructions
         if (type == PtxType.Pred)
         {
             i.D = b.Destination(0, PtxType.Pred);
-            i.A = b.Predicate(b.Operand(1), out i.Negate);
+            i.A = b.Operand(1).Kind == OperandKind.Special ? b.Source(1, PtxType.Pred)
+                : b.Predicate(b.Operand(1), out i.Negate);
             i.Run = &MovePredicate;
             return;
         }

@@ -27,7 +27,7 @@ internal sealed unsafe partial class RaceWatch
         }
     }
 
-    /// <summary>The same for a whole warp whose lanes access one place after the other from <paramref name="first"/>.</summary>
+    /// <summary>The same for a whole warp whose lanes access one place after the other.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public void Line(Warp warp, Instruction i, uint record, ulong first, int bytes, bool write)
     {

@@ -40,7 +40,8 @@ internal sealed unsafe partial class RaceWatch(GlobalRaces races)
     }
 
     /// <summary>One access of any length by one lane, as copies make them.</summary>
-    public void Range(Warp warp, uint record, Allocation allocation, ulong address, int bytes, int lane, bool write)
+    public void Range(Warp warp, uint record, Allocation allocation, ulong address, int bytes, int lane, bool write,
+        bool strong)
     {
         long offset = (long)(address - allocation.Address), end = offset + bytes;
         ulong mine = Entry(record, lane);
@@ -51,7 +52,7 @@ internal sealed unsafe partial class RaceWatch(GlobalRaces races)
             for (; offset < stop; word++)
             {
                 ulong mask = Mask(ref offset, stop);
-                if (write) WriteWord(warp, word, mine, mask, lane, address, strong: false);
+                if (write) WriteWord(warp, word, mine, mask, lane, address, strong);
                 else ReadWord(warp, word, mine, mask, lane, address);
             }
         }

@@ -41,8 +41,7 @@ internal sealed unsafe class SharedShadow : IDisposable
             ulong write = _writes[g];
             if (!Ordered(seen, warp.Global, lane, write)) throw Race(warp, lane, g, write, "read", "write");
             if ((write >> 32) < _order.Base) throw Unwritten(warp, lane, g);
-            ref ulong mine = ref _reads[(g * (uint)_columns) + (uint)warp.Global];
-            mine = (mine >> 32) == (entry >> 32) && ((mine ^ entry) & (31 << 15)) != 0 ? entry | Flag : entry;
+            NoteRead(ref _reads[(g * (uint)_columns) + (uint)warp.Global], entry);
         }
     }
 
@@ -59,6 +58,62 @@ internal sealed unsafe class SharedShadow : IDisposable
             CheckBeforeWrite(warp, lane, seen, g, skipWrite: bothAtomic);
             _writes[g] = entry;
         }
+    }
+
+    /// <summary>
+    /// Reads or writes of a whole warp, lane after lane; false, and nothing noted, when one of them is at fault.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public bool Line(Warp warp, uint offset, int bytes, Access access)
+    {
+        int perLane = bytes >> _shift, me = warp.Global;
+        if (access == Access.Atomic || perLane == 0) return false;
+        uint* seen = _order.Of(me);
+        uint clock = seen[me], born = _order.Base, first = offset >> _shift;
+        // All is checked before anything is noted.
+        for (int k = 0; k < 32 * perLane; k++)
+        {
+            ulong write = _writes[first + k];
+            if (access == Access.Read && (write >> 32) < born) return false;
+            int lane = k / perLane;
+            if (!Before(write, seen, me, lane, clock, born)) return false;
+            if (access == Access.Read) continue;
+            ulong* reads = _reads + ((first + (uint)k) * (nuint)_columns);
+            for (int c = 0; c < _columns; c++)
+            {
+                if (!Before(reads[c], seen, me, lane, clock, born)) return false;
+            }
+        }
+        ulong entry = Entry(clock, me, 0, warp);
+        uint granule = first;
+        for (int lane = 0; lane < 32; lane++, entry += 1 << 15)
+        {
+            for (int k = 0; k < perLane; k++, granule++)
+            {
+                if (access == Access.Write) _writes[granule] = entry;
+                else NoteRead(ref _reads[(granule * (nuint)_columns) + (nuint)me], entry);
+            }
+        }
+        return true;
+    }
+
+    /// <summary>Keeps one entry per epoch, with a flag when several lanes are behind it.</summary>
+    private static void NoteRead(ref ulong mine, ulong entry)
+    {
+        bool sameEpoch = (mine >> 32) == (entry >> 32), otherLane = ((mine ^ entry) & (31 << 15)) != 0;
+        mine = entry | (!sameEpoch ? 0 : otherLane ? Flag : mine & Flag);
+    }
+
+    /// <summary>
+    /// True when an entry is older than the warp's present epoch, or this lane's own; what is less clear is false.
+    /// </summary>
+    private static bool Before(ulong entry, uint* seen, int warp, int lane, uint clock, uint born)
+    {
+        uint at = (uint)(entry >> 32);
+        if (at < born) return true;
+        int component = Component(entry);
+        if (component != warp) return seen[component] >= at;
+        return at < clock || ((((int)(entry >> 15) & 31) == lane) && (entry & Flag) == 0);
     }
 
     /// <summary>

@@ -1,3 +1,5 @@
+using CudaLora.Kernels.Driver;
+
 namespace CudaLora.Kernels.Emulator;
 
 /// <summary>A decoded tensor map. Strides in bytes; swizzle 0 none, 1, 2, 3 for 32, 64, 128 bytes.</summary>
@@ -6,6 +8,8 @@ internal sealed class TensorMapFields
     public ulong Address { get; private set; }
 
     public int Rank { get; private set; }
+
+    public TensorMapType Type { get; private set; }
 
     public int ElementSize { get; private set; }
 
@@ -42,8 +46,8 @@ internal sealed class TensorMapFields
         }
     }
 
-    public void Start(ulong address, int rank, int elementSize, int swizzle, bool im2Col) =>
-        (Address, Rank, ElementSize, Swizzle, IsIm2Col) = (address, rank, elementSize, swizzle, im2Col);
+    public void Start(ulong address, int rank, TensorMapType type, int elementSize, int swizzle, bool im2Col) =>
+        (Address, Rank, Type, ElementSize, Swizzle, IsIm2Col) = (address, rank, type, elementSize, swizzle, im2Col);
 
     /// <summary>
     /// The part of box row <paramref name="row"/> that lies inside the tensor: where it starts in global memory, its

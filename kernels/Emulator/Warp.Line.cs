@@ -9,7 +9,7 @@ namespace CudaLora.Kernels.Emulator;
 /// </summary>
 internal sealed unsafe partial class Warp
 {
-    /// <summary>The last access resolved was such a line, which starts at the first of <see cref="Pointers"/>.</summary>
+    /// <summary>The last access was such a line, which starts at the first of <see cref="Pointers"/>.</summary>
     public bool IsConsecutive { get; private set; }
 
     /// <summary>False when the access is no such line, or has a fault: then it is looked at lane by lane.</summary>
@@ -49,6 +49,37 @@ internal sealed unsafe partial class Warp
         c.GlobalSectors += (long)(((first + (32 * size) - 1) >> 5) - (first >> 5) + 1);
         if (Cluster.Races is { } races && RaceRecord(races) is not 0 and uint record)
             races.Line(this, i, record, first, bytes, access != Access.Read);
+        IsConsecutive = true;
+        return true;
+    }
+
+    /// <summary>The same for a line of the block's shared memory that no mbarrier lies in.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private bool ResolveSharedLine(Instruction i, int bytes, Access access)
+    {
+        uint* rows = (uint*)(Regs + i.A);
+        uint size = (uint)bytes, first = rows[0] + (uint)i.Offset;
+        Vector256<uint> expected = Vector256.Create(rows[0])
+            + (Vector256.Create(0u, 1, 2, 3, 4, 5, 6, 7) * Vector256.Create(size)), step = Vector256.Create(8 * size);
+        Vector256<uint> wrong = default;
+        for (int k = 0; k < 32; k += 8, expected += step) wrong |= Vector256.Load(rows + k) ^ expected;
+        if (wrong != Vector256<uint>.Zero || (first & (size - 1)) != 0) return false;
+        ulong offset = (ulong)first - Block.SharedBase, end = offset + (32 * size);
+        if (first < Block.SharedBase || end > (ulong)Block.SharedBytes) return false;
+        if (_checks)
+        {
+            if (first <= Block.MBarrierHigh && first + (32 * size) > Block.MBarrierLow) return false;
+            if (!Block.Shadow!.Line(this, (uint)offset, bytes, access)) return false;
+        }
+        Vector256<ulong> places = Vector256.Create(0, size, 2 * (ulong)size, 3 * (ulong)size),
+            wideStep = Vector256.Create(4 * (ulong)size), address = Vector256.Create((ulong)first) + places,
+            pointer = Vector256.Create((ulong)(Block.Shared + offset)) + places;
+        for (int k = 0; k < 32; k += 4, address += wideStep, pointer += wideStep)
+        {
+            Vector256.Store(address, Addresses + k);
+            Vector256.Store(pointer, (ulong*)Pointers + k);
+        }
+        CurrentCounters.SharedAccesses++;
         IsConsecutive = true;
         return true;
     }

@@ -23,7 +23,11 @@ internal sealed unsafe partial class Warp
     {
         (int row, long offset, bool wide, Space space) = (i.A, i.Offset, i.WideAddress, i.Space);
         IsConsecutive = false;
-        if (space == Space.Global && wide && row >= 0 && lanes == uint.MaxValue && ResolveLine(i, bytes, access)) return;
+        if (lanes == uint.MaxValue && row >= 0)
+        {
+            if (space == Space.Global && wide && ResolveLine(i, bytes, access)) return;
+            if (space == Space.Shared && !wide && ResolveSharedLine(i, bytes, access)) return;
+        }
         uint shared = 0, local = 0, global = 0;
         byte* regs = Regs;
         for (uint m = lanes; m != 0; m &= m - 1)

@@ -10,7 +10,8 @@ internal sealed unsafe partial class Warp
     public void WatchCopy(RaceWatch races, ulong address, int bytes, Access access, int lane)
     {
         uint record = RaceRecord(races);
-        if (record != 0) races.Range(this, record, _recent!, address, bytes, lane, access != Access.Read);
+        if (record != 0) races.Range(this, record, _recent!, address, bytes, lane, access != Access.Read,
+                Current.Strong);
     }
 
     /// <summary>The live allocation of an address that has been checked.</summary>

@@ -3,7 +3,7 @@ using CudaLora.Kernels.Simd;
 
 namespace CudaLora.Kernels.Ops;
 
-/// <summary>Two groups, three slots: one with a gradient and vectors, one without, one of odd length and address.</summary>
+/// <summary>Two groups, three slots: one of vectors, one without a gradient, one of odd length and address.</summary>
 internal abstract unsafe class AdamWLab(string entry) : KernelLab
 {
     protected const double Beta1 = 0.9, Beta2 = 0.999, Epsilon = 1e-8, Factor = 0.75;
@@ -14,6 +14,8 @@ internal abstract unsafe class AdamWLab(string entry) : KernelLab
     public override string Entry => entry;
     public override IReadOnlyList<string> ShapeNames => ["n"];
     public override IReadOnlyList<int> DefaultShape => [5000];
+    public override IReadOnlyList<int> BenchShape => [4_000_000];
+    public override string? Note => "every thread reads its block's line of the tables: a few sectors a warp";
 
     internal sealed class Step() : AdamWLab("adamw_f32")
     {
@@ -66,6 +68,7 @@ internal abstract unsafe class AdamWLab(string entry) : KernelLab
         public override Type Args => typeof(AdamW.BeginArgs);
         public override IReadOnlyList<string> ShapeNames => ["step"];
         public override IReadOnlyList<int> DefaultShape => [1000];
+        public override IReadOnlyList<int> BenchShape => DefaultShape;
 
         protected override LabRun Try(CudaContext context, IReadOnlyList<int> shape, LabInputs inputs)
         {

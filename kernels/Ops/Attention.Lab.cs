@@ -6,6 +6,7 @@ internal abstract class AttentionLab(string stem, string entry, bool bf16, bool 
 {
     public override string Stem => stem;
     public override string Entry => entry;
+    public override string? Note => "the other side is read again by every block of queries or keys, from L2";
     public override IReadOnlyList<string> ShapeNames =>
         ["batch", "queries", "keys", "queryHeads", "keyHeads", "size"];
 

@@ -6,6 +6,7 @@ internal abstract class AttentionCombineLab(bool bf16) : KernelLab
 {
     public override string Stem => "AttentionCombine";
     public override string Entry => bf16 ? "attention_combine_bf16" : "attention_combine_f32";
+    public override string? Note => "a row's maxima and sums are read by every element of it, from L1";
     public override string Summary => "y and log-sum-exp from the parts of blocks that shared the keys of a query";
     public override Type Args => typeof(Attention.CombineArgs);
     public override IReadOnlyList<string> ShapeNames => ["splits", "batch", "queries", "heads", "size"];

@@ -51,6 +51,7 @@ internal abstract class CacheAppendLab(bool bf16) : KernelLab
 {
     public override string Stem => "CacheAppend";
     public override string Entry => bf16 ? "cache_append_bf16" : "cache_append_f32";
+    public override string? Note => "a row's start is read by every thread of it: one sector a warp";
     public override string Summary => "keys[b, starts[b] + t] = k[b, t], and values";
     public override Type Args => typeof(CacheAppend.Args);
     public override IReadOnlyList<string> ShapeNames => ["batch", "tokens", "capacity", "width"];

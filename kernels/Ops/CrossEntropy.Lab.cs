@@ -5,9 +5,12 @@ namespace CudaLora.Kernels.Ops;
 /// <summary>Shared by the kernels that take one label per row.</summary>
 internal abstract class LabelLab(bool bf16) : RowLab(bf16)
 {
+    public override IReadOnlyList<int> BenchShape => [1024, 32_000];
+
     // Ignored by the usual label, and by one past the vocabulary.
     protected static int[] Labels(int rows, int cols) =>
-        [.. Enumerable.Range(0, rows).Select(r => r % 5 == 3 ? -100 : r % 7 == 2 ? cols : (r * 7919 + cols - 1) % cols)];
+        [.. Enumerable.Range(0, rows)
+            .Select(r => r % 5 == 3 ? -100 : r % 7 == 2 ? cols : (r * 7919 + cols - 1) % cols)];
 
     protected static bool Counts(int label, int cols) => label >= 0 && label < cols;
 
@@ -54,6 +57,7 @@ internal abstract class LabelLab(bool bf16) : RowLab(bf16)
         public override string Stem => "CrossEntropySum";
         public override string Entry => Typed("cross_entropy_scale");
         public override string Summary => "dlogits *= seed, which touches nothing when seed is 1";
+        public override string? Note => "every thread reads the seed: one sector a warp";
         public override Type Args => typeof(CrossEntropy.ScaleArgs);
 
         protected override LabRun Try(CudaContext context, IReadOnlyList<int> shape, LabInputs inputs)
@@ -90,7 +94,8 @@ internal abstract class LabelLab(bool bf16) : RowLab(bf16)
                 context.Stream, new(logits.Address, labelsOn.Pointer, y.Single, lse.Single, rows, cols), Bf16);
             double[] total = SoftmaxLab.LogSums(x, cols);
             for (int r = 0; r < rows; r++) total[r] = Counts(labels[r], cols) ? total[r] : 0;
-            double[] expected = [.. labels.Select((label, r) => !Counts(label, cols) ? 0 : x[r * cols + label] - total[r])];
+            double[] expected =
+                [.. labels.Select((label, r) => Counts(label, cols) ? x[r * cols + label] - total[r] : 0)];
             double error = Math.Max(Distance(y.ToArray(), expected), Distance(lse.ToArray(), total));
             return new LabRun(
                 RowTeam.Shape(rows, cols, Bf16, 0), error, 1e-5, Size * count + 12L * rows, 4.0 * count);
@@ -151,6 +156,8 @@ internal sealed class CrossEntropySumLab : KernelLab
     public override Type Args => typeof(CrossEntropy.SumArgs);
     public override IReadOnlyList<string> ShapeNames => ["rows"];
     public override IReadOnlyList<int> DefaultShape => [2500];
+    public override IReadOnlyList<int> BenchShape => [8192];
+    public override string? Note => "each of 1024 threads reads the factor: one sector a warp";
 
     protected override LabRun Try(CudaContext context, IReadOnlyList<int> shape, LabInputs inputs)
     {

@@ -10,6 +10,7 @@ internal abstract unsafe class DropoutLab(bool bf16) : KernelLab
 
     public override string Stem => "Dropout";
     public override string Entry => bf16 ? "dropout_bf16" : "dropout_f32";
+    public override string? Note => "every thread reads the 8 bytes of the stream number: one sector a warp";
     public override string Summary => "y = x / (1 - p) where the Philox word says keep, else 0";
     public override Type Args => typeof(Dropout.Args);
     public override IReadOnlyList<string> ShapeNames => ["n"];

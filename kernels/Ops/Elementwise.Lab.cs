@@ -8,6 +8,7 @@ internal abstract class ElementwiseLab(bool bf16) : KernelLab
 {
     public override string Stem => bf16 ? "ElementwiseBf16" : "Elementwise";
     public override string Entry => bf16 ? "elementwise_bf16" : "elementwise_f32";
+    public override string? Note => "the broadcast operand is read again by every row, from L1";
     public override string Summary => "y += a op b with broadcast; here a row of b added to each row of a";
     public override Type Args => typeof(Elementwise.Args);
     public override IReadOnlyList<string> ShapeNames => ["rows", "cols"];

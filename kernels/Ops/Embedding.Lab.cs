@@ -26,6 +26,7 @@ internal abstract class EmbeddingLab(bool tableBf16, bool bf16) : RowLab(bf16)
         public override string Summary =>
             $"y = table[ids], {(TableBf16 ? "bf16" : "f32")} to {(Bf16 ? "bf16" : "f32")}";
         public override Type Args => typeof(Embedding.ForwardArgs);
+        public override string? Note => "every thread reads its row's id: one sector a warp";
 
         protected override LabRun Try(CudaContext context, IReadOnlyList<int> shape, LabInputs inputs)
         {
@@ -52,6 +53,7 @@ internal abstract class EmbeddingLab(bool tableBf16, bool bf16) : RowLab(bf16)
         public override string Summary => "dtable[id] += sum of the rows of dy with that id";
         public override Type Args => typeof(Embedding.BackwardArgs);
         public override IReadOnlyList<int> DefaultShape => [45, 264];
+        public override string? Note => "ids and order are read by every column's thread, from L1";
 
         protected override LabRun Try(CudaContext context, IReadOnlyList<int> shape, LabInputs inputs)
         {
@@ -97,6 +99,8 @@ internal sealed class EmbeddingOrderLab : KernelLab
     public override Type Args => typeof(Embedding.OrderArgs);
     public override IReadOnlyList<string> ShapeNames => ["rows"];
     public override IReadOnlyList<int> DefaultShape => [77];
+    public override IReadOnlyList<int> BenchShape => [8192];
+    public override string? Note => "every row is compared with every other: the ids come from L1";
 
     protected override LabRun Try(CudaContext context, IReadOnlyList<int> shape, LabInputs inputs)
     {

@@ -4,7 +4,7 @@ using CudaLora.Kernels.Runtime;
 
 namespace CudaLora.Kernels.Ops;
 
-/// <summary>Rows of a table by id, f32 or bf16 on either side, and the gradient of the table, without atomics.</summary>
+/// <summary>Rows of a table by id, f32 or bf16 on either side, and the table's gradient without atomics.</summary>
 public static class Embedding
 {
     private const int OrderWarps = 8;

@@ -13,6 +13,8 @@ internal abstract class GemmMmaLab(string stem, string entry, bool transA, bool 
 
     public override string Stem => stem;
     public override string Entry => entry;
+    public override string? Note =>
+        "a and b are read again by every tile of the other, from L2; the odd shape ends in ragged tiles";
     public override string Summary => summary;
     public override Type Args => typeof(GemmMma.Args);
     public override IReadOnlyList<string> ShapeNames => ["m", "n", "k"];

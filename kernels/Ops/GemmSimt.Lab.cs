@@ -41,6 +41,7 @@ internal abstract class GemmSimtLab(bool bf16) : KernelLab
     {
         public override string Stem => "GemmSimt";
         public override string Entry => "gemm_simt_f32";
+        public override string? Note => "a and b are read again by every tile of the other, from L2";
         public override string Summary => "c = op(a) op(b), f32 exact, register tiles, two buffers in shared memory";
         public override Type Args => typeof(GemmSimt.Args);
 
@@ -56,6 +57,7 @@ internal abstract class GemmSimtLab(bool bf16) : KernelLab
     {
         public override string Stem => "GemmSimtBf16";
         public override string Entry => "gemm_simt_bf16";
+        public override string? Note => "a and b are read again by every tile of the other, from L2";
         public override string Summary => "c = op(a) op(b), bf16 of any address and pitch, f32 sums";
         public override Type Args => typeof(GemmSimt.Bf16Args);
 

@@ -44,6 +44,8 @@ internal sealed class GemmWgmmaLab : KernelLab
 {
     public override string Stem => "GemmWgmma";
     public override string Entry => "gemm_wgmma_nt";
+    public override string? Note =>
+        "a and b are read again by every tile of the other, from L2; the odd shape ends in ragged tiles";
     public override string Summary => "c = a b^T, bf16 warpgroup tensor cores (wgmma) fed by TMA";
     public override Type Args => typeof(GemmWgmma.Args);
     public override IReadOnlyList<string> ShapeNames => ["m", "n", "k"];

@@ -11,6 +11,8 @@ internal sealed class GradNormSquaresLab : KernelLab
     public override Type Args => typeof(GradNorm.SquaresArgs);
     public override IReadOnlyList<string> ShapeNames => ["n"];
     public override IReadOnlyList<int> DefaultShape => [9000];
+    public override IReadOnlyList<int> BenchShape => [4_000_000];
+    public override string? Note => "every thread reads its block's line of the tables: a few sectors a warp";
 
     protected override LabRun Try(CudaContext context, IReadOnlyList<int> shape, LabInputs inputs)
     {
@@ -44,6 +46,7 @@ internal sealed class GradNormFinishLab : KernelLab
     public override Type Args => typeof(GradNorm.FinishArgs);
     public override IReadOnlyList<string> ShapeNames => ["chunks"];
     public override IReadOnlyList<int> DefaultShape => [700];
+    public override IReadOnlyList<int> BenchShape => [10_000];
 
     protected override LabRun Try(CudaContext context, IReadOnlyList<int> shape, LabInputs inputs)
     {

@@ -54,6 +54,9 @@ public abstract class KernelLab
     /// <summary>A shape large enough to be timed on a GPU, small enough for the oracle.</summary>
     public virtual IReadOnlyList<int> BenchShape => DefaultShape;
 
+    /// <summary>Why the kernel moves more bytes than the least, or has bank conflicts; null if it does not.</summary>
+    public virtual string? Note => null;
+
     /// <summary>Lowest compute capability times ten.</summary>
     public virtual int Capability => 80;
 

@@ -9,6 +9,7 @@ internal abstract class LayerNormLab(string pass, bool bf16) : RowLab(bf16)
 
     public override string Stem => Bf16 ? "LayerNormBf16" : "LayerNorm";
     public override string Entry => Typed($"layer_norm_{pass}");
+    public override string? Note => "w and b are read again by every row, from L1";
 
     // Rows far from zero: a variance from the difference of squares would be lost.
     private static float[] Rows(LabInputs inputs, int count) => [.. inputs.Values(count).Select(v => v + 4)];
@@ -97,6 +98,7 @@ internal abstract class LayerNormLab(string pass, bool bf16) : RowLab(bf16)
         public override string Stem => "LayerNormWeight";
         public override string Summary => "dw = sum over rows of dy (x - mean) rstd, db = sum of dy: partial sums";
         public override Type Args => typeof(LayerNorm.WeightArgs);
+        public override string? Note => "a row's mean and rstd are read by every column, from L1";
         public override IReadOnlyList<int> DefaultShape => [16, 300];
 
         protected override LabRun Try(CudaContext context, IReadOnlyList<int> shape, LabInputs inputs)

@@ -6,6 +6,7 @@ internal sealed class LoraDecodeDownLab : KernelLab
 {
     public override string Stem => "LoraDecode";
     public override string Entry => "lora_decode_down_bf16";
+    public override string? Note => "x is read by every block that splits A, from L2";
     public override string Summary => "s = x A^T for a few tokens";
     public override Type Args => typeof(LoraDecode.DownArgs);
     public override IReadOnlyList<string> ShapeNames => ["tokens", "in", "ranks"];
@@ -33,6 +34,7 @@ internal sealed class LoraDecodeUpLab : KernelLab
 
     public override string Stem => "LoraDecode";
     public override string Entry => "lora_decode_up_bf16";
+    public override string? Note => "x and the tokens' projections are read by every block, from L2; W0 once";
     public override string Summary => "y = x W0^T + scale s B^T + bias for a few tokens, W0 read once";
     public override Type Args => typeof(LoraDecode.UpArgs);
     public override IReadOnlyList<string> ShapeNames => ["tokens", "in", "out", "ranks"];

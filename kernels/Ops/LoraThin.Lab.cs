@@ -11,6 +11,8 @@ internal abstract class LoraThinLab(bool bf16) : KernelLab
 
     public override string Stem => bf16 ? "LoraThinBf16" : "LoraThin";
     public override string Entry => bf16 ? "lora_thin_bf16" : "lora_thin_f32";
+    public override string? Note =>
+        "parts per chunk of rows are written, and A read by each; odd widths go element by element, with conflicts";
     public override string Summary => "one pass over x: drop(x) u and left^T drop(x), parts in fixed order";
     public override Type Args => typeof(LoraThin.Args);
     public override IReadOnlyList<string> ShapeNames => ["rows", "cols", "ranks"];

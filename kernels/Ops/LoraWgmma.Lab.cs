@@ -7,6 +7,8 @@ internal abstract class LoraWgmmaLab(bool backward) : KernelLab
 {
     public override string Stem => backward ? "LoraWgmmaBackward" : "LoraWgmma";
     public override string Entry => backward ? "lora_wgmma_backward" : "lora_wgmma_forward";
+    public override string? Note =>
+        "a and b are read again by every tile of the other, from L2; the odd shape ends in ragged tiles";
     public override Type Args => typeof(LoraWgmma.Args);
     public override IReadOnlyList<string> ShapeNames => ["m", "n", "k", "r"];
     public override IReadOnlyList<int> DefaultShape => [200, 264, 328, 20];
@@ -31,9 +33,10 @@ internal abstract class LoraWgmmaLab(bool backward) : KernelLab
         using DeviceBuffer<ushort> dc = inputs.DeviceBf16(c);
         (ulong left, ulong right, ulong to) = (da.Pointer.Address, db.Pointer.Address, dc.Pointer.Address);
         (ulong left2, ulong right2) = (da2.Pointer.Address, db2.Pointer.Address);
+        bool adds = Accumulates;
         LoraWgmma.Args args = backward
-            ? LoraWgmma.Backward(context, left, right, to, left2, right2, m, n, k, r, k, n, n, pitch, n, Accumulates)
-            : LoraWgmma.Forward(context, left, right, to, left2, right2, m, n, k, r, k, k, n, pitch, pitch, Accumulates);
+            ? LoraWgmma.Backward(context, left, right, to, left2, right2, m, n, k, r, k, n, n, pitch, n, adds)
+            : LoraWgmma.Forward(context, left, right, to, left2, right2, m, n, k, r, k, k, n, pitch, pitch, adds);
         // Small results by one cluster, which then walks over all tiles.
         int blocks = (long)m * n <= 1 << 20 ? 2 : context.Properties.Multiprocessors;
         LoraWgmma.Launch(context.Stream, backward, args, blocks);
@@ -45,12 +48,12 @@ internal abstract class LoraWgmmaLab(bool backward) : KernelLab
             double sum = 0;
             for (int l = 0; l < k; l++) sum += (double)a[i * k + l] * b[backward ? l * n + j : j * k + l];
             for (int l = 0; l < r; l++) sum += (double)a2[i * pitch + l] * b2[backward ? l * n + j : j * pitch + l];
-            expected[e] = sum + (Accumulates ? c[i * n + j] : 0);
+            expected[e] = sum + (adds ? c[i * n + j] : 0);
         }
         // The result is rounded to bf16: half of 2^-8 of its size.
         return new LabRun(
             LoraWgmma.Shape(m, n, blocks), Distance(LabRows.Pick(LabInputs.Widen(dc), n, rows), expected), 1.0 / 256,
-            2L * ((long)(m + n) * (k + r) + (Accumulates ? 2L : 1L) * m * n), 2.0 * m * n * (k + r));
+            2L * ((long)(m + n) * (k + r) + (adds ? 2L : 1L) * m * n), 2.0 * m * n * (k + r));
     }
 }
 

@@ -72,6 +72,8 @@ internal abstract class Nf4DequantizeLab(bool bf16) : KernelLab
 
     public override string Stem => bf16 ? "Nf4DequantizeBf16" : "Nf4Dequantize";
     public override string Entry => bf16 ? "nf4_dequantize_bf16" : "nf4_dequantize_f32";
+    public override string? Note =>
+        "a block's scale, its code and the map are read by every thread of the block, from L1";
     public override string Summary => "values of NF4 codes with nested scales, into a buffer with 64 more columns";
     public override Type Args => typeof(Nf4Dequantize.Args);
     public override IReadOnlyList<string> ShapeNames => ["rows", "cols"];

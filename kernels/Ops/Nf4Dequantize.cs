@@ -5,16 +5,16 @@ using CudaLora.Kernels.Runtime;
 namespace CudaLora.Kernels.Ops;
 
 /// <summary>
-/// Nf4Dequantize.ptx: the values of a 4-bit matrix in blocks, dense or into a buffer with wider rows, in one launch with
-/// the nested scales; the same bits as on the CPU.
+/// Nf4Dequantize.ptx: the values of a 4-bit matrix in blocks, dense or into a buffer with wider rows, in one launch
+/// with the nested scales; the same bits as on the CPU.
 /// </summary>
 public static class Nf4Dequantize
 {
     private const int Block = 128, Columns = 4096;
 
     /// <summary>
-    /// codes packed u8; codebook (16) f32; absMax f32 per block, or 0 and then codes8 u8 per block, groups f32 per group
-    /// of them, map (256) f32; y (rows, cols), rows ldY apart.
+    /// codes packed u8; codebook (16) f32; absMax f32 per block, or 0 and then codes8 u8 per block, groups f32 per
+    /// group of them, map (256) f32; y (rows, cols), rows ldY apart.
     /// </summary>
     [StructLayout(LayoutKind.Sequential, Pack = 4)]
     public readonly record struct Args(

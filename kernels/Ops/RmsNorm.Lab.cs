@@ -7,6 +7,7 @@ internal abstract class RowLab(bool bf16) : KernelLab
 {
     public override IReadOnlyList<string> ShapeNames => ["rows", "cols"];
     public override IReadOnlyList<int> DefaultShape => [5, 2056];
+    public override IReadOnlyList<int> BenchShape => [8192, 4096];
 
     protected bool Bf16 => bf16;
 
@@ -36,6 +37,7 @@ internal abstract class RmsNormLab(string pass, bool bf16) : RowLab(bf16)
 
     public override string Stem => Bf16 ? "RmsNormBf16" : "RmsNorm";
     public override string Entry => Typed($"rms_norm_{pass}");
+    public override string? Note => "w is read again by every row, from L1";
 
     // The normalised row, then the product with w.
     protected override int Roundings => 2;
@@ -139,6 +141,7 @@ internal abstract class RmsNormLab(string pass, bool bf16) : RowLab(bf16)
         public override string Stem => "RmsNormWeight";
         public override string Summary => "dw = sum over rows of dy x rstd: partial sums per chunk of rows";
         public override Type Args => typeof(RmsNorm.WeightArgs);
+        public override string? Note => "a row's rstd is read by every column, from L1";
         public override IReadOnlyList<int> DefaultShape => [16, 300];
 
         protected override LabRun Try(CudaContext context, IReadOnlyList<int> shape, LabInputs inputs)
@@ -179,6 +182,7 @@ internal sealed class RmsNormWeightSumLab() : RowLab(bf16: false)
     public override Type Args => typeof(RmsNorm.WeightSumArgs);
     public override IReadOnlyList<string> ShapeNames => ["chunks", "cols"];
     public override IReadOnlyList<int> DefaultShape => [7, 300];
+    public override IReadOnlyList<int> BenchShape => [128, 4096];
 
     protected override LabRun Try(CudaContext context, IReadOnlyList<int> shape, LabInputs inputs)
     {

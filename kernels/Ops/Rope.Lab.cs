@@ -12,6 +12,8 @@ internal abstract class RopeLab(bool bf16) : KernelLab
     public override Type Args => typeof(Rope.Args);
     public override IReadOnlyList<string> ShapeNames => ["rows", "qHeads", "kHeads", "headDim"];
     public override IReadOnlyList<int> DefaultShape => [6, 5, 2, 48];
+    public override IReadOnlyList<int> BenchShape => [8192, 32, 8, 128];
+    public override string? Note => "a row's angles are read by every head, from L1";
 
     protected override LabRun Try(CudaContext context, IReadOnlyList<int> shape, LabInputs inputs)
     {

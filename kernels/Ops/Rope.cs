@@ -4,7 +4,7 @@ using CudaLora.Kernels.Runtime;
 
 namespace CudaLora.Kernels.Ops;
 
-/// <summary>Rotary positions, rotate-half layout, on queries and keys in one launch; f32 or bf16, in place or not.</summary>
+/// <summary>Rotary positions, rotate-half layout, on queries and keys in one launch; f32 or bf16.</summary>
 public static class Rope
 {
     private const int Block = 256;

@@ -12,6 +12,7 @@ internal abstract unsafe class SamplingLab(bool bf16) : KernelLab
 
     public override IReadOnlyList<string> ShapeNames => ["rows", "vocabulary"];
     public override IReadOnlyList<int> DefaultShape => [3, 5003];
+    public override IReadOnlyList<int> BenchShape => [16, 128_256];
 
     protected bool Bf16 => bf16;
 
@@ -43,7 +44,7 @@ internal abstract unsafe class SamplingLab(bool bf16) : KernelLab
 
     internal abstract class ArgmaxLab(bool bf16) : SamplingLab(bf16)
     {
-        public override string Stem => "Argmax";
+        public override string Stem => "SamplingArgmax";
         public override string Entry => Bf16 ? "argmax_bf16" : "argmax_f32";
         public override string Summary => "the likeliest token, the lowest id of equals";
         public override Type Args => typeof(Sampling.ArgmaxArgs);
@@ -65,10 +66,11 @@ internal abstract unsafe class SamplingLab(bool bf16) : KernelLab
     {
         private const double Temperature = 0.8;
 
-        public override string Stem => Bf16 ? "SampleAllBf16" : "SampleAll";
+        public override string Stem => Bf16 ? "SamplingAllBf16" : "SamplingAll";
         public override string Entry => Bf16 ? "sample_all_bf16" : "sample_all_f32";
         public override string Summary => "a draw with temperature among all tokens, in order of ids";
         public override Type Args => typeof(Sampling.AllArgs);
+        public override string? Note => "the greatest logit, the sums and the walk each read the logits, from L2";
 
         protected override LabRun Try(CudaContext context, IReadOnlyList<int> shape, LabInputs inputs)
         {
@@ -91,12 +93,15 @@ internal abstract unsafe class SamplingLab(bool bf16) : KernelLab
         private static readonly (double Temperature, int TopK, double TopP)[] Settings =
             [(1.2, 0, 0.7), (0.7, 1500, 0.99), (0.9, 40, 0.95)];
 
-        public override string Stem => (pick ? "SamplePick" : "SampleCandidates") + (Bf16 ? "Bf16" : "");
+        public override string Stem => (pick ? "SamplingPick" : "SamplingCandidates") + (Bf16 ? "Bf16" : "");
         public override string Entry =>
             (pick ? "sample_pick" : "sample_candidates") + (Bf16 ? "_bf16" : "_f32");
         public override string Summary => pick
             ? "a draw among the sorted candidates that top-k and top-p keep" : "the candidates of top-k and top-p";
         public override Type Args => pick ? typeof(Sampling.PickArgs) : typeof(Sampling.CandidatesArgs);
+        public override string? Note => pick
+            ? "weights are computed in each of three walks; the bitonic sort's short strides conflict"
+            : "the greatest logit and the candidates each read the logits; the sort's short strides conflict";
 
         protected override LabRun Try(CudaContext context, IReadOnlyList<int> shape, LabInputs inputs)
         {

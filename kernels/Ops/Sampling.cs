@@ -50,15 +50,15 @@ public static class Sampling
 
     /// <summary>Queues the choice of the likeliest token, the lowest id of equals.</summary>
     public static void Argmax(CudaStream stream, int rows, in ArgmaxArgs args, bool bf16) =>
-        stream.Context.Modules.Kernel<ArgmaxArgs>("Argmax", bf16 ? "argmax_bf16" : "argmax_f32")
+        stream.Context.Modules.Kernel<ArgmaxArgs>("SamplingArgmax", bf16 ? "argmax_bf16" : "argmax_f32")
             .Launch(stream, Shape(rows), args);
 
     /// <summary>Queues a draw among all tokens.</summary>
     public static void All(CudaStream stream, int rows, in AllArgs args, bool bf16)
     {
         Kernel<AllArgs> kernel = bf16
-            ? stream.Context.Modules.Kernel<AllArgs>("SampleAllBf16", "sample_all_bf16")
-            : stream.Context.Modules.Kernel<AllArgs>("SampleAll", "sample_all_f32");
+            ? stream.Context.Modules.Kernel<AllArgs>("SamplingAllBf16", "sample_all_bf16")
+            : stream.Context.Modules.Kernel<AllArgs>("SamplingAll", "sample_all_f32");
         kernel.Launch(stream, Shape(rows), args);
     }
 
@@ -66,8 +66,8 @@ public static class Sampling
     public static void Candidates(CudaStream stream, int rows, in CandidatesArgs args, bool bf16)
     {
         Kernel<CandidatesArgs> kernel = bf16
-            ? stream.Context.Modules.Kernel<CandidatesArgs>("SampleCandidatesBf16", "sample_candidates_bf16")
-            : stream.Context.Modules.Kernel<CandidatesArgs>("SampleCandidates", "sample_candidates_f32");
+            ? stream.Context.Modules.Kernel<CandidatesArgs>("SamplingCandidatesBf16", "sample_candidates_bf16")
+            : stream.Context.Modules.Kernel<CandidatesArgs>("SamplingCandidates", "sample_candidates_f32");
         kernel.Launch(stream, Shape(rows), args);
     }
 
@@ -75,8 +75,8 @@ public static class Sampling
     public static void Pick(CudaStream stream, int rows, in PickArgs args, bool bf16)
     {
         Kernel<PickArgs> kernel = bf16
-            ? stream.Context.Modules.Kernel<PickArgs>("SamplePickBf16", "sample_pick_bf16")
-            : stream.Context.Modules.Kernel<PickArgs>("SamplePick", "sample_pick_f32");
+            ? stream.Context.Modules.Kernel<PickArgs>("SamplingPickBf16", "sample_pick_bf16")
+            : stream.Context.Modules.Kernel<PickArgs>("SamplingPick", "sample_pick_f32");
         kernel.Launch(stream, Shape(rows), args);
     }
 }

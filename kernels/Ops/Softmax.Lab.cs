@@ -40,7 +40,7 @@ internal abstract class SoftmaxLab(string pass, bool log, bool bf16) : RowLab(bf
             for (int i = 0; i < count; i += 5) x[i] = i % cols == 0 ? x[i] : float.NegativeInfinity;
             using LabTensor dx = Tensor(inputs, x), y = Tensor(inputs, count);
             var args = new Softmax.ForwardArgs(dx.Address, y.Address, rows, cols);
-            if (Log) Softmax.LogForward(context.Stream, args, Bf16);
+            if (Log) LogSoftmax.Forward(context.Stream, args, Bf16);
             else Softmax.Forward(context.Stream, args, Bf16);
             double[] total = LogSums(x, cols);
             float[] actual = y.ToArray();
@@ -73,7 +73,7 @@ internal abstract class SoftmaxLab(string pass, bool log, bool bf16) : RowLab(bf
             var args = new Softmax.BackwardArgs(yOn.Address, dyOn.Address, alone.Address, rows, cols, 0);
             foreach (Softmax.BackwardArgs a in new[] { args, args with { Dx = to.Address, Accumulate = 1 } })
             {
-                if (Log) Softmax.LogBackward(context.Stream, a, Bf16);
+                if (Log) LogSoftmax.Backward(context.Stream, a, Bf16);
                 else Softmax.Backward(context.Stream, a, Bf16);
             }
             var expected = new double[count];

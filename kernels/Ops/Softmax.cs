@@ -4,8 +4,7 @@ using CudaLora.Kernels.Runtime;
 namespace CudaLora.Kernels.Ops;
 
 /// <summary>
-/// Softmax and log-softmax over the last dimension of (rows, cols), f32 or bf16; any width and any element-aligned
-/// address.
+/// Softmax over the last dimension of (rows, cols), f32 or bf16; any width and any element-aligned address.
 /// </summary>
 public static class Softmax
 {
@@ -32,24 +31,6 @@ public static class Softmax
         Kernel<BackwardArgs> kernel = bf16
             ? stream.Context.Modules.Kernel<BackwardArgs>("SoftmaxBackwardBf16", "softmax_backward_bf16")
             : stream.Context.Modules.Kernel<BackwardArgs>("SoftmaxBackward", "softmax_backward_f32");
-        kernel.Launch(stream, RowTeam.Shape(args.Rows, args.Cols, bf16, caches: 2), args);
-    }
-
-    /// <summary>Queues y = x - log(sum(e^x)).</summary>
-    public static void LogForward(CudaStream stream, in ForwardArgs args, bool bf16)
-    {
-        Kernel<ForwardArgs> kernel = bf16
-            ? stream.Context.Modules.Kernel<ForwardArgs>("LogSoftmaxBf16", "log_softmax_forward_bf16")
-            : stream.Context.Modules.Kernel<ForwardArgs>("LogSoftmax", "log_softmax_forward_f32");
-        kernel.Launch(stream, RowTeam.Shape(args.Rows, args.Cols, bf16, caches: 1), args);
-    }
-
-    /// <summary>Queues dx (+)= dy - e^y * sum(dy), y the log-softmax.</summary>
-    public static void LogBackward(CudaStream stream, in BackwardArgs args, bool bf16)
-    {
-        Kernel<BackwardArgs> kernel = bf16
-            ? stream.Context.Modules.Kernel<BackwardArgs>("LogSoftmaxBackwardBf16", "log_softmax_backward_bf16")
-            : stream.Context.Modules.Kernel<BackwardArgs>("LogSoftmaxBackward", "log_softmax_backward_f32");
         kernel.Launch(stream, RowTeam.Shape(args.Rows, args.Cols, bf16, caches: 2), args);
     }
 }

@@ -27,6 +27,7 @@ internal abstract class TransposeLab(bool padded) : KernelLab
 {
     public override string Stem => "Transpose";
     public override string Entry => padded ? "transpose_padded_f32" : "transpose_conflicts_f32";
+    public override string? Note => "the twin without padding has its bank conflicts on purpose";
     public override Type Args => typeof(Transpose.Args);
     public override IReadOnlyList<string> ShapeNames => ["rows", "cols"];
     public override IReadOnlyList<int> DefaultShape => [67, 100];

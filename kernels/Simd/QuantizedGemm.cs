@@ -9,7 +9,7 @@ public static unsafe class QuantizedGemm
     /// <summary>y (m, n) = x (m, k) Wᵀ + beta y. Few rows are multiplied from registers, more through panels.</summary>
     public static void Forward(in QuantizedView weight, int m, int n, int k, float* x, float beta, float* y)
     {
-        if (m is >= 1 and <= QuantizedGemv.MaxRows && QuantizedGemv.Supports(weight, k))
+        if (m >= 1 && m <= QuantizedGemv.MostRows && QuantizedGemv.Supports(weight, k))
             QuantizedGemv.Run(weight, m, n, k, x, beta, y);
         else
             Gemm.Run(

@@ -9,11 +9,16 @@ namespace CudaLora.Kernels.Simd;
 /// </summary>
 internal static unsafe class QuantizedGemv
 {
-    /// <summary>Most rows of x that one pass over the codes serves.</summary>
-    public const int MaxRows = 4;
+    private const int MaxRows = 4;
 
     // Rows of W per item: enough to pay for the hand-over at small k.
     private const int ItemCodes = 1 << 16;
+
+    /// <summary>
+    /// Most rows of x that one pass over the codes serves: with few registers, or codes that are dear to look up, panels
+    /// are faster from the second row on.
+    /// </summary>
+    public static int MostRows => NibbleDecode.Is512 ? MaxRows : 1;
 
     /// <summary>True when rows begin with a block and the hardware can look codes up in registers.</summary>
     public static bool Supports(in QuantizedView weight, int k)
@@ -58,7 +63,7 @@ internal static unsafe class QuantizedGemv
                 if (NibbleDecode.Is512)
                     Row512(W, row, M, K, X, sums);
                 else
-                    Row256(W, row, M, K, X, sums);
+                    sums[0] = Row256(W, row, K, X);
                 for (int i = 0; i < M; i++)
                 {
                     float* to = Y + ((nint)i * N) + row;
@@ -131,30 +136,26 @@ internal static unsafe class QuantizedGemv
         sums[3] = Lanes512.Sum(y3);
     }
 
-    // Registers are few here: one row of x at a time, the codes from the first-level cache again.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Row256(in QuantizedView w, int row, int m, int k, float* x, float* sums)
+    private static float Row256(in QuantizedView w, int row, int k, float* x)
     {
         Vector256<float> low = Vector256.Load(w.Codebook), high = Vector256.Load(w.Codebook + 8);
         Vector256<uint> shifts = NibbleDecode.Shifts();
+        Vector256<float> y = default;
+        byte* codes = w.Codes + (((nint)row * k) >> 1);
+        long block = ((long)row * k) >> w.BlockShift;
         int size = 1 << w.BlockShift;
-        for (int i = 0; i < m; i++)
+        for (float* end = x + k; x < end;)
         {
-            Vector256<float> y = default;
-            byte* codes = w.Codes + (((nint)row * k) >> 1);
-            long block = ((long)row * k) >> w.BlockShift;
-            for (float* end = x + k; x < end;)
+            Vector256<float> a = default, b = default;
+            for (int j = 0; j < size; j += 16, codes += 8, x += 16)
             {
-                Vector256<float> a = default, b = default;
-                for (int j = 0; j < size; j += 16, codes += 8, x += 16)
-                {
-                    a = Lanes256.MultiplyAdd(NibbleDecode.Eight(codes, shifts, low, high), Vector256.Load(x), a);
-                    b = Lanes256.MultiplyAdd(
-                        NibbleDecode.Eight(codes + 4, shifts, low, high), Vector256.Load(x + 8), b);
-                }
-                y = Lanes256.MultiplyAdd(a + b, Vector256.Create(w.Scale(block++)), y);
+                a = Lanes256.MultiplyAdd(NibbleDecode.Eight(codes, shifts, low, high), Vector256.Load(x), a);
+                b = Lanes256.MultiplyAdd(
+                    NibbleDecode.Eight(codes + 4, shifts, low, high), Vector256.Load(x + 8), b);
             }
-            sums[i] = Lanes256.Sum(y);
+            y = Lanes256.MultiplyAdd(a + b, Vector256.Create(w.Scale(block++)), y);
         }
+        return Lanes256.Sum(y);
     }
 }

@@ -45,6 +45,9 @@ public sealed partial class CausalLM
         {
             // The pool has held a layer of floats.
             if (quantization is not null) Device.Cpu.TrimPool();
+            if (weights.Tensors.TryGetValue((ScorePath / "weight").Value, out var score)
+                && TensorFiles.Matches(score.Entry, Shape.Of(1, config.HiddenSize)))
+                model.AddScore(source);
             source.Check(key => ModelKeys.IsIgnorable(key, config));
             return model;
         }
@@ -89,7 +92,7 @@ public sealed partial class CausalLM
         }
         foreach (var parameter in Parameters())
             writer.Add(parameter.Path.Value, parameter.Value, dtype, turned.Contains(parameter));
-        Config.Write(folder, dtype switch
+        (Score is null ? Config : ModelConfigWriter.AsClassifier(Config)).Write(folder, dtype switch
         {
             SafetensorsDType.BF16 => "bfloat16",
             SafetensorsDType.F16 => "float16",

@@ -101,7 +101,7 @@ public sealed partial class CausalLM : Module
         .Where(module => module != this)
         .Select(module => new ModulePath(module.Path.Value, module switch
         {
-            Linear when ReferenceEquals(module, Head) => ModuleKind.OutputEmbedding,
+            Linear when module == Head || module == Score => ModuleKind.OutputEmbedding,
             Linear { IsConv1D: true } => ModuleKind.Conv1D,
             Linear => ModuleKind.Linear,
             Engine.Embedding => ModuleKind.Embedding,
@@ -174,6 +174,19 @@ public sealed partial class CausalLM : Module
         cache.Advance(counts);
         return hidden;
     }
+
+    /// <summary>
+    /// As above with everything that the host knows written before: "ids" and "positions" (B, T), "starts" and
+    /// "lengths" (B). The cache takes the tokens, but is not advanced. Can be captured as a graph.
+    /// </summary>
+    internal Tensor Hidden(InputSet inputs, KvCache cache, int keyCount) => Run(inputs["ids"], new ForwardPass
+    {
+        Positions = inputs["positions"],
+        KeyLengths = inputs["lengths"],
+        QueryStarts = inputs["starts"],
+        KeyCount = keyCount,
+        Cache = cache,
+    });
 
     /// <summary>Logits (..., V) of hidden states (..., C).</summary>
     public Tensor Logits(Tensor hidden) => Head.Forward(hidden);

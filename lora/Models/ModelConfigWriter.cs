@@ -6,6 +6,19 @@ namespace CudaLora.Lora;
 /// <summary>Puts a <see cref="ModelConfig"/> back into the spelling of its family's config.json.</summary>
 internal static class ModelConfigWriter
 {
+    /// <summary>The config as that of a sequence classifier with one label, which a reward model is.</summary>
+    internal static ModelConfig AsClassifier(ModelConfig config)
+    {
+        JsonObject json = config.Source?.DeepClone().AsObject() ?? [];
+        string name = ModelNames.Architecture(config.Family);
+        json["architectures"] = new JsonArray(name
+            .Replace("LMHeadModel", "ForSequenceClassification", StringComparison.Ordinal)
+            .Replace("ForCausalLM", "ForSequenceClassification", StringComparison.Ordinal));
+        json["id2label"] = new JsonObject { ["0"] = "LABEL_0" };
+        json["label2id"] = new JsonObject { ["LABEL_0"] = 0 };
+        return config with { Source = json };
+    }
+
     internal static JsonObject ToJson(ModelConfig config, string torchDType, QuantizationOptions? quantization)
     {
         JsonObject json = config.Source?.DeepClone().AsObject() ?? [];

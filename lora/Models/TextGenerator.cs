@@ -21,7 +21,11 @@ public enum StopReason
 /// <summary>A finished continuation.</summary>
 /// <param name="Tokens">The new tokens, without the prompt.</param>
 /// <param name="Stop">Why it ended.</param>
-public sealed record Continuation(IReadOnlyList<int> Tokens, StopReason Stop);
+public sealed record Continuation(IReadOnlyList<int> Tokens, StopReason Stop)
+{
+    /// <summary>The id that ended it, or null.</summary>
+    public int? StopId { get; init; }
+}
 
 /// <summary>Continues prompts token by token, with a key/value cache.</summary>
 public static class TextGenerator
@@ -77,9 +81,12 @@ public static class TextGenerator
         private readonly SamplingOptions options;
         private readonly Action<int, int>? onToken;
         private readonly Sampler sampler;
+        private readonly CudaSampler? onDevice;
+        private readonly DecodeStep? decode;
         private readonly IReadOnlyList<int> stopIds;
         private readonly List<int>[] tokens;
         private readonly StopReason?[] stops;
+        private readonly int?[] endings;
         private readonly int[] counts;
         private readonly KvCache cache;
         private readonly int[] last;
@@ -94,6 +101,7 @@ public static class TextGenerator
             stopIds = options.StopIds ?? model.Generation.EosTokenIds;
             tokens = prompts.Select(_ => new List<int>()).ToArray();
             stops = new StopReason?[prompts.Count];
+            endings = new int?[prompts.Count];
             counts = prompts.Select(p => p.Count).ToArray();
             last = new int[prompts.Count];
             var longest = counts.Max();
@@ -102,9 +110,20 @@ public static class TextGenerator
                 (long)longest + options.MaxNewTokens, Math.Max(longest, model.Config.MaxPositions));
             // One slot to spare: rows that have ended are computed on, their token landing where nothing is read.
             cache = new KvCache(model.Config, prompts.Count, room + 1, model.Placement);
+            if (model.Device is not CudaDevice cuda || model.Config.VocabSize > CudaSampler.LargestVocabulary)
+                return;
+            onDevice = new CudaSampler(
+                cuda, new SamplingRule(options.Temperature, options.TopK, options.TopP, options.Seed), prompts.Count,
+                model.Config.VocabSize);
+            decode = model.ActiveAdapter?.HasHostWork == true ? null : new DecodeStep(model, cuda, cache, onDevice);
         }
 
-        public void Dispose() => cache.Dispose();
+        public void Dispose()
+        {
+            decode?.Dispose();
+            onDevice?.Dispose();
+            cache.Dispose();
+        }
 
         public Continuation[] ToEnd(CancellationToken cancel)
         {
@@ -131,30 +150,61 @@ public static class TextGenerator
                     ids[b] = stops[b] is null ? tokens[b][^1] : 0;
                 }
             }
-            return tokens.Zip(stops, (row, stop) => new Continuation(row, stop!.Value)).ToArray();
+            return tokens
+                .Select((row, b) => new Continuation(row, stops[b]!.Value) { StopId = endings[b] })
+                .ToArray();
         }
 
         // Reads the ids and chooses one token per row; false when all rows have ended.
         private bool Step(int[] ids, int width, int step)
         {
+            if (width == 1 && decode is not null)
+            {
+                Take(decode.Run(ids, counts, step));
+                return Array.Exists(stops, stop => stop is null);
+            }
             using var scope = TensorScope.Begin();
             var hidden = model.Hidden(Tensor.From(ids, Shape.Of(prompts.Count, width), model.Device), cache, counts);
-            var scores = OnHost(model.Logits(Last(hidden))); // (B, V)
+            var scores = model.Logits(Last(hidden)); // (B, V)
+            if (onDevice is null)
+                Choose(OnHost(scores), step);
+            else
+                Choose(onDevice, scores, step);
+            return Array.Exists(stops, stop => stop is null);
+        }
+
+        private void Choose(ReadOnlySpan<float> scores, int step)
+        {
             var vocabulary = model.Config.VocabSize;
             for (var b = 0; b < prompts.Count; b++)
             {
-                if (stops[b] is not null)
-                    continue;
-                Take(b, sampler.Next(scores.Slice(b * vocabulary, vocabulary), b, step));
+                if (stops[b] is null)
+                    Take(b, sampler.Next(scores.Slice(b * vocabulary, vocabulary), b, step));
             }
-            return Array.Exists(stops, stop => stop is null);
+        }
+
+        // The same choices, without moving the scores.
+        private void Choose(CudaSampler onDevice, Tensor scores, int step)
+        {
+            onDevice.SetStep(step);
+            onDevice.Queue(scores);
+            Take(onDevice.Read());
+        }
+
+        private void Take(ReadOnlySpan<int> chosen)
+        {
+            for (var b = 0; b < prompts.Count; b++)
+            {
+                if (stops[b] is null)
+                    Take(b, chosen[b]);
+            }
         }
 
         private void Take(int row, int token)
         {
             if (stopIds.Contains(token))
             {
-                stops[row] = StopReason.StopId;
+                (stops[row], endings[row]) = (StopReason.StopId, token);
                 return;
             }
             tokens[row].Add(token);

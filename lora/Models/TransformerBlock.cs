@@ -66,8 +66,7 @@ internal sealed class LlamaBlock : TransformerBlock
         var value = Heads(v.Forward(x), config.KeyValueHeads);
         if (qNorm is not null)
             (query, key) = (qNorm.Forward(query), kNorm!.Forward(key));
-        query = query.Rope(rotary, pass.Positions);
-        key = key.Rope(rotary, pass.Positions);
+        (query, key) = query.RopeInPlace(key, rotary, pass.Positions);
         return o.Forward(pass.Attend(Layer, config.WindowOf(Layer), query, key, value));
     }
 }

@@ -10,6 +10,9 @@ public sealed class Evaluator(IObjective objective, Batcher data)
 {
     private readonly Batch batch = new();
 
+    /// <summary>What the objective measured in the last pass, beyond the loss.</summary>
+    public IReadOnlyDictionary<string, double>? Metrics { get; private set; }
+
     /// <summary>Mean loss per labelled token over one pass, and how long it took.</summary>
     public (double Loss, double Seconds, int Examples) Run(CausalLM model, Action<int, int>? progress = null)
     {
@@ -27,12 +30,14 @@ public sealed class Evaluator(IObjective objective, Batcher data)
             if (batch.LabelCount > 0)
             {
                 using var scope = TensorScope.Begin();
-                sum += objective.Loss(model, batch, 1f / batch.LabelCount, inputs).Item() * batch.LabelCount;
-                labels += batch.LabelCount;
+                var weight = objective.Weight(batch);
+                sum += objective.Loss(model, batch, 1f / weight, inputs).Item() * weight;
+                labels += weight;
             }
             progress?.Invoke(i + 1, data.BatchesPerEpoch);
         }
         model.Training = training;
+        Metrics = (objective as IMeasuredObjective)?.TakeMetrics(training: false);
         return (labels == 0 ? 0 : sum / labels, watch.Elapsed.TotalSeconds, examples);
     }
 }

@@ -8,11 +8,17 @@ namespace CudaLora.Lora;
 /// </summary>
 public interface IObjective
 {
+    /// <summary>
+    /// What a batch counts for in the mean over a step: its labelled tokens, unless the loss is a mean over something
+    /// else.
+    /// </summary>
+    int Weight(Batch batch) => batch.LabelCount;
+
     /// <summary>Writes what the loss needs of a batch.</summary>
     /// <param name="batch">The batch.</param>
     /// <param name="scale">
-    /// Factor on the sum over labelled tokens: 1 / (labelled tokens of the whole step), so that micro-batches add up to
-    /// the mean.
+    /// Factor on the sum over labelled tokens: 1 / (<see cref="Weight"/> of the whole step), so that micro-batches add up
+    /// to the mean.
     /// </param>
     /// <param name="inputs">Where to; begun and committed by the caller.</param>
     void Prepare(Batch batch, float scale, InputSet inputs);

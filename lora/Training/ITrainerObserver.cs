@@ -22,9 +22,11 @@ public sealed record TrainingPlan(
 /// <param name="TokensPerSecond">Input tokens per second over the last steps, padding not counted.</param>
 /// <param name="Remaining">Estimated time to the last step.</param>
 /// <param name="TotalTokens">Input tokens since the run began, padding not counted.</param>
+/// <param name="Metrics">What the objective measures beyond the loss, means since the last log row; null between
+/// rows.</param>
 public readonly record struct StepReport(
     int Step, double Epoch, double Loss, double LearningRate, double GradNorm, double TokensPerSecond,
-    TimeSpan Remaining, long TotalTokens = 0);
+    TimeSpan Remaining, long TotalTokens = 0, IReadOnlyDictionary<string, double>? Metrics = null);
 
 /// <summary>Result of one pass over the evaluation set.</summary>
 /// <param name="Step">Optimiser steps done.</param>
@@ -32,7 +34,10 @@ public readonly record struct StepReport(
 /// <param name="Seconds">Time it took.</param>
 /// <param name="Examples">Examples scored.</param>
 /// <param name="IsBest">Lowest loss so far.</param>
-public readonly record struct EvalReport(int Step, double Loss, double Seconds, int Examples, bool IsBest)
+/// <param name="Metrics">What the objective measures beyond the loss.</param>
+public readonly record struct EvalReport(
+    int Step, double Loss, double Seconds, int Examples, bool IsBest,
+    IReadOnlyDictionary<string, double>? Metrics = null)
 {
     /// <summary>e to the loss.</summary>
     public double Perplexity => Math.Exp(Loss);
@@ -72,6 +77,11 @@ public interface ITrainerObserver
     /// Something the user should know: truncated examples, a resumed run, a checkpoint that was skipped.
     /// </summary>
     void OnMessage(string message)
+    {
+    }
+
+    /// <summary>After responses were sampled and rewarded: PPO and GRPO.</summary>
+    void OnSamples(int step, IReadOnlyList<RewardSample> samples, ReadOnlySpan<float> rewards)
     {
     }
 }

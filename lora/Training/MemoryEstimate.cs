@@ -14,16 +14,19 @@ public sealed record StepSize(
 /// <summary>
 /// Memory of a training step on the CPU device, predicted from shapes alone: the tensors that ops make are counted as
 /// the device's pool hands them out. Tensors of a step live until its end, so the peak is all of the forward pass plus
-/// the largest set of gradients that backward holds at a time.
+/// the most that is held besides for a time.
 /// </summary>
 /// <param name="Weights">The base model, in bytes.</param>
 /// <param name="Trained">Adapters, gradients of what trains, and optimiser states.</param>
-/// <param name="Activations">What the forward pass leaves, the logits among it.</param>
-/// <param name="Gradients">The most that backward holds besides.</param>
-public readonly record struct MemoryEstimate(long Weights, long Trained, long Activations, long Gradients)
+/// <param name="Activations">What the forward pass leaves.</param>
+/// <param name="Passing">
+/// The most that is held besides: the gradients of a block, with checkpointing its activations too; or the logits of a
+/// chunk of tokens.
+/// </param>
+public readonly record struct MemoryEstimate(long Weights, long Trained, long Activations, long Passing)
 {
     /// <summary>The predicted peak, in bytes.</summary>
-    public long Total => Weights + Trained + Activations + Gradients;
+    public long Total => Weights + Trained + Activations + Passing;
 
     /// <summary>The estimate for a model of these sizes.</summary>
     /// <param name="config">The model.</param>
@@ -38,7 +41,7 @@ public readonly record struct MemoryEstimate(long Weights, long Trained, long Ac
             ? config.Layers * Linears(config).Sum(
                 l => Trainable((long)step.Rank * l.In, step) + Trainable((long)step.Rank * l.Out, step))
             : bases.Sum(bytes => Trainable(bytes / 4, step) - Pooled(bytes));
-        return new MemoryEstimate(bases.Sum(Pooled) + tables, trained, sizes.Forward(), sizes.Backward());
+        return new MemoryEstimate(bases.Sum(Pooled) + tables, trained, sizes.Forward(), sizes.Passing());
     }
 
     // Values (of an adapter), gradient and moments.
@@ -82,14 +85,22 @@ public readonly record struct MemoryEstimate(long Weights, long Trained, long Ac
         public long Forward()
         {
             var gpt2 = config.Family == ModelFamily.Gpt2;
-            // Embedding (with GPT-2 that of places, and their sum), last norm, its labelled rows, logits, losses.
-            var logits = Pooled(4L * step.Batch * step.Length * config.VocabSize);
-            var outside = ((gpt2 ? 5 : 3) * Hidden) + Norm() + logits + Inputs();
-            var kept = step.Checkpointing ? (config.Layers * Hidden) + Block() : config.Layers * Block();
-            return outside + kept;
+            // Embedding (with GPT-2 that of places, and their sum), last norm and its labelled rows.
+            var outside = ((gpt2 ? 4 : 2) * Hidden) + Norm() + Inputs() + Labelled(config.HiddenSize);
+            // A frozen output layer leaves the gradient of its input instead of logits.
+            var loss = Labelled(step.Rank > 0 ? config.HiddenSize : config.VocabSize);
+            return outside + loss + (config.Layers * (step.Checkpointing ? Hidden : Block()));
         }
 
-        public long Backward()
+        public long Passing()
+        {
+            var rows = (long)step.Batch * step.Length;
+            var alike = ((rows * config.HiddenSize / config.VocabSize) + 127) / 128 * 128;
+            var chunk = step.Rank > 0 ? Pooled(4 * Math.Min(rows, Math.Max(256, alike)) * config.VocabSize) : 0;
+            return Math.Max(chunk, Backward() + (step.Checkpointing ? Block() : 0));
+        }
+
+        private long Backward()
         {
             // The residual's gradient; the product's, gate's and up's (GPT-2 has no gate).
             var mlp = Hidden + ((config.Family == ModelFamily.Gpt2 ? 2 : 3) * Inner);
@@ -120,5 +131,7 @@ public readonly record struct MemoryEstimate(long Weights, long Trained, long Ac
         private long Norm() => F32(config.Family == ModelFamily.Gpt2 ? 2 : 1);
 
         private long F32(long width) => Pooled(4 * tokens * width);
+
+        private long Labelled(long width) => Pooled(4L * step.Batch * step.Length * width);
     }
 }

@@ -62,7 +62,7 @@ internal sealed class StepRunner : IDisposable
         for (var i = 0; i < microBatches; i++)
         {
             data.Next(batches[i]);
-            labels += batches[i].LabelCount;
+            labels += objective.Weight(batches[i]);
             tokens += batches[i].TokenCount;
         }
         if (labels == 0)

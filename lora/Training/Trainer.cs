@@ -118,19 +118,29 @@ public sealed class Trainer
         state.TotalFlos += outcome.Tokens * FlosPerToken();
         meter.Add(outcome, stepping.Elapsed.TotalSeconds);
         var rate = runner.Optimizer.Groups[0].LearningRate * factor;
+        var isLogged = state.GlobalStep % Math.Max(1, arguments.LoggingSteps) == 0 || state.GlobalStep == TotalSteps;
+        var metrics = isLogged ? (objective as IMeasuredObjective)?.TakeMetrics(training: true) : null;
         var report = new StepReport(
             state.GlobalStep, state.Epoch, outcome.Loss, rate, outcome.GradNorm, meter.TokensPerSecond,
-            meter.Remaining, meter.Tokens);
+            meter.Remaining, meter.Tokens, metrics);
         observer.OnStep(report);
-        if (state.GlobalStep % Math.Max(1, arguments.LoggingSteps) == 0 || state.GlobalStep == TotalSteps)
-            state.LogHistory.Add(new JsonObject
+        if (isLogged)
+            state.LogHistory.Add(WithMetrics("", metrics, new JsonObject
             {
                 ["epoch"] = Math.Round(state.Epoch, 4),
                 ["grad_norm"] = outcome.GradNorm,
                 ["learning_rate"] = rate,
                 ["loss"] = meter.TakeWindowLoss(),
                 ["step"] = state.GlobalStep,
-            });
+            }));
+    }
+
+    private static JsonObject WithMetrics(
+        string prefix, IReadOnlyDictionary<string, double>? metrics, JsonObject row)
+    {
+        foreach (var (name, value) in metrics ?? new Dictionary<string, double>())
+            row[prefix + name] = double.IsFinite(value) ? value : null;
+        return row;
     }
 
     // A frozen weight costs a forward and a dX product, 4 flops per token; a trained one a dW product as well.
@@ -154,15 +164,16 @@ public sealed class Trainer
             state.BestMetric = loss;
             state.BestGlobalStep = state.GlobalStep;
         }
-        state.LogHistory.Add(new JsonObject
+        state.LogHistory.Add(WithMetrics("eval_", evaluator.Metrics, new JsonObject
         {
             ["epoch"] = Math.Round(state.Epoch, 4),
             ["eval_loss"] = loss,
             ["eval_runtime"] = Math.Round(seconds, 4),
             ["eval_samples_per_second"] = Math.Round(examples / Math.Max(1e-9, seconds), 3),
             ["step"] = state.GlobalStep,
-        });
-        observer.OnEvaluate(new EvalReport(state.GlobalStep, loss, seconds, examples, improved));
+        }));
+        observer.OnEvaluate(
+            new EvalReport(state.GlobalStep, loss, seconds, examples, improved, evaluator.Metrics));
         return improved;
     }
 

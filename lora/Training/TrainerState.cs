@@ -57,6 +57,9 @@ public sealed class TrainerState
     /// <summary>Seed the run was started with.</summary>
     public int Seed { get; set; }
 
+    /// <summary>What else a method has to know to go on, such as PPO's KL coefficient; or null.</summary>
+    public JsonObject? Method { get; set; }
+
     /// <summary>Rows of figures, oldest first.</summary>
     public List<JsonObject> LogHistory { get; private init; } = [];
 
@@ -87,6 +90,7 @@ public sealed class TrainerState
                 EpochsDone = (int)ours["epochs_done"]!,
                 RandomOffset = (ulong)ours["random_offset"]!,
                 Seed = (int)ours["seed"]!,
+                Method = ours["method"]?.DeepClone().AsObject(),
                 LogHistory = [.. root["log_history"]!.AsArray().Select(row => row!.DeepClone().AsObject())],
             };
         }
@@ -111,6 +115,7 @@ public sealed class TrainerState
             ["batch_in_epoch"] = BatchInEpoch,
             ["epochs_done"] = EpochsDone,
             ["evaluations_without_gain"] = EvaluationsWithoutGain,
+            ["method"] = Method?.DeepClone(),
             ["random_offset"] = RandomOffset,
             ["seed"] = Seed,
         },

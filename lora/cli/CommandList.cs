@@ -8,6 +8,13 @@ internal static class CommandList
     public static IEnumerable<Command> All(Terminal terminal)
     {
         yield return new TrainCommand().On(terminal);
+        yield return new RewardCommand().On(terminal);
+        yield return new DpoCommand().On(terminal);
+        yield return new KtoCommand().On(terminal);
+        yield return new OrpoCommand().On(terminal);
+        yield return new PpoCommand().On(terminal);
+        yield return new GrpoCommand().On(terminal);
+        yield return new AlignCommand().On(terminal);
         yield return new GenerateCommand().On(terminal);
         yield return new EvalCommand().On(terminal);
         yield return new CompareCommand().On(terminal);

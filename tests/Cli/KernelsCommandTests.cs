@@ -52,7 +52,7 @@ public class KernelsCommandTests
         CliRun run = CliRun.Of("kernels", "report", "--format", "markdown").AssertSucceeds();
         string[] lines = run.Output.Split('\n', StringSplitOptions.RemoveEmptyEntries);
         Assert.Equal(KernelLab.All.Count + 2, lines.Length);
-        Assert.All(lines.Skip(2), line => Assert.EndsWith("| agrees |", line, StringComparison.Ordinal));
+        Assert.All(lines.Skip(2), line => Assert.Contains("| agrees |", line, StringComparison.Ordinal));
     }
 
     [Fact]

@@ -56,6 +56,23 @@ public class HalfAtomicTests
         Assert.Equal(expected, new PtxProgram(text).Input(0).Input(new uint[4]).RunAll().Read<uint>(1));
     }
 
+    [Fact]
+    public void SumsInGlobalMemoryFlushSubnormals()
+    {
+        const string body = """
+                mov.b32 %f0, 5;
+                setp.ne.u32 %p0, tid, 0;
+                @%p0 exit;
+                st.shared.u32 [cell], 3;
+                red.shared.add.f32 [cell], %f0;
+                red.global.add.f32 [%rd1], %f0;
+                ld.shared.u32 %r1, [cell];
+                st.global.u32 [%rd1+4], %r1;
+            """;
+        Assert.Equal([0, 8], new PtxProgram(PtxText.Kernel(body, declarations: ".shared .align 4 .b32 cell;"))
+            .Input(0).Input(3, 0).RunAll().Read<int>(1));
+    }
+
     [Theory]
     [InlineData("atom.global.exch.b16 %h0, [%rd1], %h1;", "unsupported type for this operation")]
     [InlineData("atom.global.add.f16 %h0, [%rd1], %h1;", "'.noftz' goes with .f16 and .bf16 and nothing else")]

@@ -28,6 +28,27 @@ public class KernelLabTests
         }
     }
 
+    // A kernel that asks for more than its least bytes, or has bank conflicts, says why in the report.
+    [Fact]
+    public void MoreThanTheLeastTrafficIsExplained()
+    {
+        foreach (KernelLab lab in KernelLab.All)
+        {
+            LaunchReport? report = null;
+            using var driver = new EmulatedDriver(new EmulatorOptions { Checks = false })
+            {
+                Launched = launched => report = launched,
+            };
+            using CudaContext context = CudaContext.Open(driver);
+            LabRun run = lab.Run(context, lab.DefaultShape);
+            Counters counters = report!.Counters;
+            double ratio = (double)(counters.GlobalReadBytes + counters.GlobalWriteBytes) / run.MinimumBytes;
+            Assert.True(
+                (ratio <= 1.05 && counters.BankConflicts == 0) || lab.Note is { Length: > 0 },
+                $"{lab.Entry} moves {ratio:f2} times the least and has {counters.BankConflicts} conflicts: no note");
+        }
+    }
+
     [Fact]
     public void AnotherSeedChangesNoBit()
     {

@@ -94,7 +94,11 @@ public unsafe class Nf4Tests
         }
         var (codes, _) = Quantize(w, 6);
         for (var i = 0; i < 15; i++)
-            Assert.Equal((i, i, i + 1), (CodeAt(codes, 1 + (3 * i)), CodeAt(codes, 2 + (3 * i)), CodeAt(codes, 3 + (3 * i))));
+        {
+            Assert.Equal(i, CodeAt(codes, 1 + (3 * i)));
+            Assert.Equal(i, CodeAt(codes, 2 + (3 * i)));
+            Assert.Equal(i + 1, CodeAt(codes, 3 + (3 * i)));
+        }
     }
 
     [Theory]
@@ -207,7 +211,8 @@ public unsafe class Nf4Tests
             return Nf4Kernel.Quantize(x, w.Length, shift, c, a);
     }
 
-    private static float[] Dequantize(byte[] codes, float[] scales, int n, int shift, ReadOnlySpan<float> book = default)
+    private static float[] Dequantize(
+        byte[] codes, float[] scales, int n, int shift, ReadOnlySpan<float> book = default)
     {
         var values = new float[n];
         fixed (float* y = values, a = scales, table = book.IsEmpty ? QuantTables.Nf4 : book)

@@ -33,6 +33,30 @@ public class CudaGenerationTests
         Assert.Equal(Prompts.SelectMany(prompt => Generate(placement, prompt)), Generate(placement));
     }
 
+    // More tokens than a span of keys: the graph of the first is replayed, the second gets its own.
+    [Theory]
+    [MemberData(nameof(Devices))]
+    public void ADecodeStepIsCapturedPerSpanOfKeys(string name)
+    {
+        using var device = Open(name);
+        var placement = new ModelPlacement { Device = device };
+        using var model = TinyModel.Create(seed: 3, placement: placement);
+        using var noGrad = GradMode.NoGrad();
+        using var cache = new KvCache(model.Config, 1, 16, placement);
+        using var plain = new KvCache(model.Config, 1, 16, placement);
+        using var sampler = new CudaSampler(device, new SamplingRule(0, 0, 1, 1), 1, model.Config.VocabSize);
+        using var decode = new DecodeStep(model, device, cache, sampler, span: 6);
+        foreach (var id in (int[])[3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8])
+        {
+            var drawn = decode.Run([id], [1], 0)[0];
+            using var scope = TensorScope.Begin();
+            var hidden = model.Hidden(Tensor.From([id], Shape.Of(1, 1), device), plain, [1]);
+            sampler.Queue(model.Logits(hidden.Reshape(Shape.Of(1, hidden.Shape[2]))));
+            Assert.Equal(sampler.Read()[0], drawn);
+        }
+        Assert.Equal(2, decode.GraphCount);
+    }
+
     private static CudaDevice Open(string name) => name == "emulator"
         ? new CudaDevice(new EmulatedDriver(), ownsDriver: true)
         : DriverProbe.TryFindCuda(out var driver, out var reason)

@@ -222,6 +222,7 @@ public sealed class LoraInitTests : IDisposable
         Refused(Config("orthogonal") with { R = 3 }, "orthogonal needs an even r, but r is 3");
         Refused(Config("pissa") with { R = 5 }, "pissa needs r of at most 4");
         Refused(Config("olora") with { R = 5 }, "olora needs r of at most 4");
+        Refused(Config("eva"), "eva needs data");
 
         void Refused(LoraConfig config, string part) => Assert.Contains(
             part,

@@ -51,6 +51,23 @@ public class MemoryEstimateTests
         (method as LoraFineTuning)?.Adapter.Dispose();
     }
 
+    // The 4-bit model and one layer: its floats, and its scales before they are codes themselves.
+    [Fact]
+    public void LoadingIn4Bit_HoldsOneLayerOfFloats()
+    {
+        using var folder = new TemporaryFolder();
+        using (var dense = CausalLM.Create(Config(ModelFamily.Llama), 1))
+            dense.Save(folder.Path);
+        Device.Cpu.TrimPool();
+        var before = Device.Cpu.Memory.InUse;
+        Device.Cpu.ResetPeakMemory();
+        using var model = CausalLM.Load(folder.Path, quantization: new QuantizationOptions { DoubleQuant = true });
+        var (left, peak) = (Device.Cpu.Memory.InUse - before, Device.Cpu.Memory.Peak - before);
+        var layer = Device.PooledSize(64 * 160 * 4);
+        Assert.InRange(peak - left, 0, layer + (layer / 16));
+        Assert.True(left < 0.5 * model.ParameterCount * sizeof(float));
+    }
+
     private static ModelConfig Config(ModelFamily family) => new()
     {
         Family = family,

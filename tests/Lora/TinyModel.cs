@@ -7,8 +7,9 @@ namespace CudaLora.Tests.Lora;
 internal static class TinyModel
 {
     public static CausalLM Create(
-        ModelFamily family = ModelFamily.Llama, ulong seed = 1, int hidden = 8, bool tied = false) =>
-        CausalLM.Create(Config(family, hidden, tied), seed);
+        ModelFamily family = ModelFamily.Llama, ulong seed = 1, int hidden = 8, bool tied = false,
+        ModelPlacement? placement = null) =>
+        CausalLM.Create(Config(family, hidden, tied), seed, placement);
 
     /// <summary>Logits of a fixed text, as bits can be compared.</summary>
     public static float[] Logits(CausalLM model)

@@ -59,6 +59,28 @@ public class QuantizedLinearCudaTests
         }
     }
 
+    [Theory]
+    [InlineData(5, 96, 20)]
+    [InlineData(16, 33, 7)]
+    public void FewTokensWithoutGradients_GiveTheSame(int rows, int inputs, int outputs)
+    {
+        foreach (var device in Devices)
+        {
+            using var guard = TestDevice.Use(device);
+            using var host = Weight(outputs, inputs, nested: true);
+            using var weight = host.To(Device.Default);
+            var (x, bias) = (Leaf(1, DType.BF16, rows, inputs), Leaf(3, DType.F32, outputs));
+            var (a, b) = (Leaf(4, DType.F32, 3, inputs), Leaf(5, DType.F32, outputs, 3));
+            float[][] expected =
+                [x.QuantizedLinear(weight, bias).ToArray(), x.LoraLinear(weight, bias, a, b, 0.5f).ToArray()];
+            using var mode = GradMode.NoGrad();
+            float[][] few =
+                [x.QuantizedLinear(weight, bias).ToArray(), x.LoraLinear(weight, bias, a, b, 0.5f).ToArray()];
+            // The decoding kernel rounds W0 and the result, not what lies between.
+            AssertClose(expected, few, 1.0 / 64);
+        }
+    }
+
     private static float[][] Linear(string device, DType dtype, int rows, int inputs, int outputs, bool withBias)
     {
         using var guard = TestDevice.Use(device);

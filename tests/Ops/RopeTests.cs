@@ -92,4 +92,33 @@ public class RopeTests
             return (x[i] * Math.Cos(angle)) + ((i % 6 < 3 ? -x[i + 3] : x[i - 3]) * Math.Sin(angle));
         }
     }
+
+    [Theory, OnDevices]
+    public void InPlace_HasTheBitsOfTwoOps(string device)
+    {
+        using var scope = OpCheck.On(device);
+        using var table = new RotaryTable(16, 6, new RopeFrequencies(100f), Device.Default);
+        Tensor q = OpCheck.Leaf(1, 2, 5, 4, 6), k = OpCheck.Leaf(2, 2, 5, 2, 6), positions = Positions();
+        Tensor seedQ = OpCheck.Leaf(3, 2, 5, 4, 6), seedK = OpCheck.Leaf(4, 2, 5, 2, 6);
+        float[][] Run(Func<Tensor, Tensor, (Tensor Query, Tensor Key)> op)
+        {
+            var (turnedQ, turnedK) = op(q.Scale(1), k.Scale(1));
+            turnedQ.Mul(seedQ.Detach()).Sum().Add(turnedK.Mul(seedK.Detach()).Sum()).Backward();
+            float[][] all = [turnedQ.ToArray(), turnedK.ToArray(), q.Grad!.ToArray(), k.Grad!.ToArray()];
+            q.ReleaseGrad();
+            k.ReleaseGrad();
+            return all;
+        }
+
+        Assert.Equal(
+            Run((a, b) => (a.Rope(table, positions), b.Rope(table, positions))),
+            Run((a, b) => a.RopeInPlace(b, table, positions)));
+        var before = q.Scale(1);
+        var (after, _) = before.RopeInPlace(k.Scale(1), table, positions);
+        Assert.Equal(after.ToArray(), before.ToArray());
+        Assert.StartsWith(
+            "[rope] a trainable tensor must not be overwritten, but got ",
+            Assert.Throws<ArgumentException>(() => q.RopeInPlace(k, table, positions)).Message,
+            StringComparison.Ordinal);
+    }
 }

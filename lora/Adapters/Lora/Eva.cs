@@ -32,6 +32,7 @@ public static class Eva
             model,
             config with
             {
+                InitLoraWeights = LoraInit.Default,
                 TargetModules = ModuleSelector.Of(kept.Select(pair => pair.First.Module.Path)),
                 RankPattern = [.. kept.Select(pair => KeyValuePair.Create(pair.First.Module.Path, pair.Second))],
                 AlphaPattern = [.. kept.Select(pair => KeyValuePair.Create(

@@ -58,6 +58,8 @@ public sealed class LoraAdapter : LayerwiseAdapter
     public static LoraAdapter Create(CausalLM model, LoraConfig config, Generator random, string name = "default")
     {
         config.Validate();
+        if (config.InitLoraWeights == LoraInit.Eva)
+            throw new UserErrorException("init_lora_weights eva needs data to look at: use Eva.Create, or the train command");
         var targets = TargetModules.Resolve(config, model.ModulePaths(), model.Config.Family);
         var adapter = new LoraAdapter(model, config, targets, random, name);
         adapter.Begin();
@@ -191,7 +193,9 @@ public sealed class LoraAdapter : LayerwiseAdapter
         {
             var count = found.Count;
             found.AddRange(model.Modules().Where(m => ModuleSelector.NameMatches(wanted, m.Path.Value)));
-            if (found.Count == count)
+            // PEFT adds both names that heads of classifiers have.
+            var isAbsentHead = config.TaskType == "SEQ_CLS" && wanted == "classifier";
+            if (found.Count == count && !isAbsentHead)
                 throw new UserErrorException(
                     $"modules_to_save must name modules of the model, but '{wanted}' is none; there are: "
                     + string.Join(", ", model.Modules().Where(m => m is Linear or Embedding)

@@ -5,6 +5,7 @@ namespace CudaLora.Lora;
 /// </summary>
 public sealed class Batch
 {
+    private readonly List<SftExample> _examples = [];
     private int[] _ids = [], _labels = [], _targets = [], _positions = [], _segments = [], _lengths = [];
 
     /// <summary>Rows.</summary>
@@ -32,6 +33,9 @@ public sealed class Batch
     /// <summary>Segments (B, T): the example's number within its row, from 0; -1 in padding.</summary>
     public ReadOnlySpan<int> Segments => _segments.AsSpan(0, B * T);
 
+    /// <summary>The examples in the order of the rows.</summary>
+    public IReadOnlyList<SftExample> Examples => _examples;
+
     /// <summary>Tokens of each row without padding (B).</summary>
     public ReadOnlySpan<int> Lengths => _lengths.AsSpan(0, B);
 
@@ -52,6 +56,7 @@ public sealed class Batch
         (B, T) = (count, (longest + multiple - 1) / multiple * multiple);
         Reserve(B * T, B);
         (TokenCount, LabelCount, ExampleCount, Packed) = (0, 0, 0, false);
+        _examples.Clear();
         for (int r = 0; r < count; r++) FillRow(examples, rows[first + r], r, padId);
     }
 
@@ -61,6 +66,7 @@ public sealed class Batch
         foreach (int index in row)
         {
             var example = examples[index];
+            _examples.Add(example);
             int length = example.Ids.Length;
             example.Ids.CopyTo(_ids, at);
             example.Labels.CopyTo(_labels, at);

@@ -20,6 +20,12 @@ public sealed record BatcherOptions
     /// <summary>Fill rows of <see cref="RowLength"/> with several examples, kept apart by segment ids.</summary>
     public bool Pack { get; init; }
 
+    /// <summary>
+    /// So many neighbours of the data stay together, as rows one after the other: 2 for preference pairs. Batches,
+    /// order and counts are then in groups. Not with <see cref="Pack"/>.
+    /// </summary>
+    public int GroupSize { get; init; } = 1;
+
     /// <summary>Room of a packed row, in tokens.</summary>
     public int RowLength { get; init; } = 1024;
 
@@ -62,14 +68,19 @@ public sealed class Batcher
         if (_options.BatchSize < 1 || _options.PadToMultipleOf < 1)
             throw new UserErrorException("[batch] batch size and padding multiple must be positive, but got "
                 + $"{_options.BatchSize} and {_options.PadToMultipleOf}");
+        if (_options.GroupSize < 1 || examples.Count % _options.GroupSize != 0
+            || (_options.Pack && _options.GroupSize > 1))
+            throw new ArgumentException("[batch] group size must divide the examples, and be 1 with packing, but got "
+                + $"{_options.GroupSize} and {examples.Count} examples");
         _rows = _options.Pack
             ? Packing.BestFitDecreasing(examples.Select(example => example.Length).ToArray(), _options.RowLength)
-            : Enumerable.Range(0, examples.Count).Select(i => new[] { i }).ToArray();
+            : Enumerable.Range(0, examples.Count / _options.GroupSize)
+                .Select(i => Enumerable.Range(i * _options.GroupSize, _options.GroupSize).ToArray()).ToArray();
         _lengths = _rows.Select(row => row.Sum(i => examples[i].Length)).ToArray();
-        _ordered = new int[_rows.Count][];
+        _ordered = new int[_rows.Count * _options.GroupSize][];
     }
 
-    /// <summary>Rows of one pass: examples, or packed rows.</summary>
+    /// <summary>Rows of one pass: examples, packed rows, or groups.</summary>
     public int RowsPerEpoch => _rows.Count;
 
     /// <summary>Batches of one pass.</summary>
@@ -86,8 +97,8 @@ public sealed class Batcher
         epoch += position / BatchesPerEpoch;
         position %= BatchesPerEpoch;
         if (_orderedEpoch != epoch) Order(epoch);
-        int first = position * _options.BatchSize;
-        batch.Fill(_examples, _ordered, first, Math.Min(_options.BatchSize, _rows.Count - first), _options.PadId,
+        int size = _options.BatchSize * _options.GroupSize, first = position * size;
+        batch.Fill(_examples, _ordered, first, Math.Min(size, _ordered.Length - first), _options.PadId,
             _options.PadToMultipleOf);
         bool last = position + 1 == BatchesPerEpoch;
         State = last ? new BatcherState(epoch + 1, 0) : new BatcherState(epoch, position + 1);
@@ -99,7 +110,9 @@ public sealed class Batcher
             ? Permutation.Of(_rows.Count, _options.Seed, epoch)
             : Enumerable.Range(0, _rows.Count).ToArray();
         if (_options.GroupByLength) GroupByLength(order, epoch);
-        for (int i = 0; i < order.Length; i++) _ordered[i] = _rows[order[i]];
+        int group = _options.GroupSize;
+        for (int i = 0; i < _ordered.Length; i++)
+            _ordered[i] = group == 1 ? _rows[order[i]] : [_rows[order[i / group]][i % group]];
         _orderedEpoch = epoch;
     }
 

@@ -7,20 +7,38 @@ namespace CudaLora.Lora;
 /// <summary>Records of a JSON list or of JSON lines.</summary>
 internal static class JsonRecords
 {
-    public static IEnumerable<DataExample> Array(string file, DataFormat format)
+    public static IEnumerable<DataExample> Array(string file, DataFormat format) => Parsed(Items(file), format);
+
+    public static IEnumerable<DataExample> Lines(string file, DataFormat format) => Parsed(JsonLines(file), format);
+
+    /// <summary>The records of a file that is a JSON list or JSON lines, each with its place.</summary>
+    public static IEnumerable<JsonAt> Of(string file)
     {
-        using var stream = TextFile.Open(file);
-        using var records = JsonSerializer.DeserializeAsyncEnumerable<JsonElement>(stream).ToBlockingEnumerable()
-            .GetEnumerator();
-        for (int number = 1; Advance(records, file); number++)
+        using var reader = new StreamReader(TextFile.Open(file), Encoding.UTF8);
+        int first = reader.Read();
+        while (first >= 0 && char.IsWhiteSpace((char)first)) first = reader.Read();
+        return first == '[' ? Items(file) : JsonLines(file);
+    }
+
+    private static IEnumerable<DataExample> Parsed(IEnumerable<JsonAt> records, DataFormat format)
+    {
+        foreach (var record in records)
         {
-            var record = new JsonAt(file, $"record {number}, ", records.Current);
             if (format == DataFormat.Auto) format = Detect(record);
             if (Parse(record, format) is { } example) yield return example;
         }
     }
 
-    public static IEnumerable<DataExample> Lines(string file, DataFormat format)
+    private static IEnumerable<JsonAt> Items(string file)
+    {
+        using var stream = TextFile.Open(file);
+        using var records = JsonSerializer.DeserializeAsyncEnumerable<JsonElement>(stream).ToBlockingEnumerable()
+            .GetEnumerator();
+        for (int number = 1; Advance(records, file); number++)
+            yield return new JsonAt(file, $"record {number}, ", records.Current);
+    }
+
+    private static IEnumerable<JsonAt> JsonLines(string file)
     {
         using var reader = new StreamReader(TextFile.Open(file), Encoding.UTF8);
         int number = 0;
@@ -28,9 +46,7 @@ internal static class JsonRecords
         {
             number++;
             if (line.AsSpan().Trim().IsEmpty) continue;
-            var record = new JsonAt(file, $"line {number}, ", ParseLine(file, number, line));
-            if (format == DataFormat.Auto) format = Detect(record);
-            if (Parse(record, format) is { } example) yield return example;
+            yield return new JsonAt(file, $"line {number}, ", ParseLine(file, number, line));
         }
     }
 
@@ -113,25 +129,34 @@ internal static class JsonRecords
     // Both spellings are read in both formats; they are mixed up often.
     private static ChatExample? Conversation(JsonAt list, List<ChatMessage> messages)
     {
-        if (list.Kind != JsonValueKind.Array) throw list.Error("a list of messages");
-        foreach (var item in list.Items())
-        {
-            bool openAi = !item.Get("role").IsNull;
-            var role = item.Get(openAi ? "role" : "from");
-            if (role.IsNull) throw item.Get("role").Error("a string");
-            string name = role.Text() switch
-            {
-                "human" => ChatMessage.User,
-                "gpt" or "model" => ChatMessage.Assistant,
-                var other => other,
-            };
-            var content = item.Get("content").IsNull ? item.Get("value") : item.Get("content");
-            if (content.IsNull) throw item.Get(openAi ? "content" : "value").Error("a string");
-            messages.Add(new(name, content.Text()));
-        }
+        messages.AddRange(Turns(list));
         return messages.Exists(message => message.Role == ChatMessage.Assistant && message.Content.Length > 0)
             ? new ChatExample(messages)
             : null;
+    }
+
+    /// <summary>The messages of a list.</summary>
+    public static IEnumerable<ChatMessage> Turns(JsonAt list)
+    {
+        if (list.Kind != JsonValueKind.Array) throw list.Error("a list of messages");
+        return list.Items().Select(Turn);
+    }
+
+    /// <summary>One message, in either spelling.</summary>
+    public static ChatMessage Turn(JsonAt item)
+    {
+        bool openAi = !item.Get("role").IsNull;
+        var role = item.Get(openAi ? "role" : "from");
+        if (role.IsNull) throw item.Get("role").Error("a string");
+        string name = role.Text() switch
+        {
+            "human" => ChatMessage.User,
+            "gpt" or "model" => ChatMessage.Assistant,
+            var other => other,
+        };
+        var content = item.Get("content").IsNull ? item.Get("value") : item.Get("content");
+        if (content.IsNull) throw item.Get(openAi ? "content" : "value").Error("a string");
+        return new ChatMessage(name, content.Text());
     }
 
     private static DataExample? Prompt(JsonAt record)

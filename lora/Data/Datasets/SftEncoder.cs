@@ -98,6 +98,21 @@ public sealed class SftEncoder
         return [.. ids];
     }
 
+    /// <summary>
+    /// A record as what stands before its last response, with the marker that asks for it, and that response with its
+    /// end token.
+    /// </summary>
+    /// <exception cref="UserErrorException">The record holds no response.</exception>
+    public (int[] Prompt, int[] Response) EncodeTurn(DataExample record)
+    {
+        var parts = record is TextExample ? [] : Parts(record);
+        int last = parts.FindLastIndex(part => part.IsResponse);
+        if (last < 1)
+            throw new UserErrorException("[data] a record must be a prompt and a response, but has no "
+                + (last < 0 ? "response" : "prompt"));
+        return ([.. parts.Take(last).SelectMany(part => part.Ids)], parts[last].Ids);
+    }
+
     /// <summary>The response that a record holds, for comparison with a generated one; null for documents.</summary>
     public static string? Reference(DataExample record) => record switch
     {

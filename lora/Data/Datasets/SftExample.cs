@@ -4,7 +4,7 @@ namespace CudaLora.Lora;
 /// <param name="Ids">Token ids (T).</param>
 /// <param name="Labels">The same ids where they are learned and -100 elsewhere (T), not shifted: label t belongs to id
 /// t, as in Hugging Face's data sets.</param>
-public sealed record SftExample(int[] Ids, int[] Labels)
+public record SftExample(int[] Ids, int[] Labels)
 {
     /// <summary>The label that no loss is taken from.</summary>
     public const int Ignored = -100;

@@ -12,7 +12,7 @@ internal static class KernelsReport
     {
         var table = new KernelsTable(
             "kernel", "shape", "least bytes", "bytes", "vs least", "sectors", "vs bytes", "conflicts", "flops",
-            "on tensor cores", "instr.", "regs", "spills", "shared", "occupancy", "oracle");
+            "on tensor cores", "instr.", "regs", "spills", "shared", "occupancy", "oracle", "note");
         bool agree = true;
         foreach (KernelLab lab in KernelLab.All)
         {
@@ -31,7 +31,7 @@ internal static class KernelsReport
                 KernelsLab.Text(assembled?.Registers ?? report.Registers),
                 assembled is null ? "-" : KernelsLab.Text(assembled.SpillBytes),
                 KernelsLab.Text(report.SharedBytes), report.Occupancy.ToString("P0", CultureInfo.InvariantCulture),
-                run.Agrees ? "agrees" : "DIFFERS");
+                run.Agrees ? "agrees" : "DIFFERS", lab.Note ?? "-");
         }
         table.Write(terminal, format);
         if (format == "text")

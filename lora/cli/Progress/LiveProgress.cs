@@ -102,7 +102,8 @@ internal sealed class LiveProgress(Terminal terminal) : ProgressView
             lines.Add(Line("eval", $"scoring {scoring.Done} of {scoring.Total} ..."));
         else if (eval is { } e)
             lines.Add(Line("eval",
-                $"[bold]{Figures.Loss(e.Loss)}[/] at step {e.Step}, perplexity {Figures.Short(e.Perplexity)}"
+                $"[bold]{Figures.Loss(e.Loss)}[/] at step {e.Step}"
+                + (e.Metrics is null ? $", perplexity {Figures.Short(e.Perplexity)}" : Figures.Metrics(e.Metrics))
                 + (e.IsBest || best is null ? " (best)"
                 : $"   best {Figures.Loss(best.Value.Loss)} at step {best.Value.Step}")));
         lines.Add(new Markup("[grey]Ctrl-C saves and stops[/]"));

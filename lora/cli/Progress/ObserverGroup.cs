@@ -34,4 +34,9 @@ internal sealed class ObserverGroup(params ITrainerObserver[] observers) : ITrai
     {
         foreach (var observer in observers) observer.OnMessage(message);
     }
+
+    public void OnSamples(int step, IReadOnlyList<RewardSample> samples, ReadOnlySpan<float> rewards)
+    {
+        foreach (var observer in observers) observer.OnSamples(step, samples, rewards);
+    }
 }

@@ -23,14 +23,15 @@ internal sealed class PlainProgress(Terminal terminal, int loggingSteps) : Progr
         terminal.Line($"step {At(report.Step)}  epoch {report.Epoch.ToString("0.00", CultureInfo.InvariantCulture)}  "
             + $"loss {Figures.Loss(loss)}  lr {Figures.Rate(report.LearningRate)}  "
             + $"grad {Figures.Short(report.GradNorm)}  {Figures.Count(report.TokensPerSecond)} tokens/s  "
-            + $"left {Figures.Time(report.Remaining)}");
+            + $"left {Figures.Time(report.Remaining)}{Figures.Metrics(report.Metrics)}");
     }
 
     public override void OnEvaluate(in EvalReport report) =>
         terminal.Line(
-        $"eval {At(report.Step)}  loss {Figures.Loss(report.Loss)}  perplexity {Figures.Short(report.Perplexity)}  "
+        $"eval {At(report.Step)}  loss {Figures.Loss(report.Loss)}  "
+            + (report.Metrics is null ? $"perplexity {Figures.Short(report.Perplexity)}  " : "")
             + $"{Figures.Count(report.Examples)} examples in {Figures.Short(report.Seconds)} s"
-            + (report.IsBest ? "  best so far" : ""));
+            + Figures.Metrics(report.Metrics) + (report.IsBest ? "  best so far" : ""));
 
     public override void OnSave(string folder) => terminal.Line($"saved {folder}");
 

@@ -14,6 +14,8 @@ internal sealed class TrainingLog(string folder, int loggingSteps, LossHistory h
 {
     public const string FileName = "trainer_log.jsonl";
 
+    private static readonly Dictionary<string, double> Nothing = [];
+
     private readonly StepMeans means = new(loggingSteps);
     private readonly Stopwatch clock = new();
     private StreamWriter? writer;
@@ -48,6 +50,7 @@ internal sealed class TrainingLog(string folder, int loggingSteps, LossHistory h
         row["grad_norm"] = ReportJson.Number(report.GradNorm);
         row["throughput"] = Math.Round(report.TokensPerSecond, 2);
         row["total_tokens"] = report.TotalTokens;
+        foreach (var (name, value) in report.Metrics ?? Nothing) row[name] = ReportJson.Number(value);
         Write(row);
     }
 
@@ -55,6 +58,7 @@ internal sealed class TrainingLog(string folder, int loggingSteps, LossHistory h
     {
         var row = Row(report.Step);
         row["eval_loss"] = ReportJson.Number(report.Loss);
+        foreach (var (name, value) in report.Metrics ?? Nothing) row["eval_" + name] = ReportJson.Number(value);
         Write(row);
     }
 

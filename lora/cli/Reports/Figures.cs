@@ -33,6 +33,11 @@ internal static class Figures
         _ => $"{Short(bytes / (1024.0 * 1024 * 1024))} GiB",
     };
 
+    /// <summary>The first few measured values with their names: "  accuracies 0.83  margins 1.20".</summary>
+    public static string Metrics(IReadOnlyDictionary<string, double>? metrics) => string.Concat(
+        (metrics ?? new Dictionary<string, double>()).Take(2)
+            .Select(metric => $"  {metric.Key[(metric.Key.LastIndexOf('/') + 1)..]} {Short(metric.Value)}"));
+
     /// <summary>A text on one line, cut to a length.</summary>
     public static string OneLine(string text, int length)
     {

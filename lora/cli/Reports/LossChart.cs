@@ -13,12 +13,13 @@ internal static class LossChart
     private const int Height = 540;
 
     /// <summary>Writes both files; with no loss to show it writes none and returns false.</summary>
-    public static bool Write(string folder, string title, LossHistory history)
+    public static bool Write(
+        string folder, string title, LossHistory history, string lossName = "loss per token")
     {
         var train = history.Train.Where(p => double.IsFinite(p.Loss)).ToArray();
         var eval = history.Eval.Where(p => double.IsFinite(p.Loss)).ToArray();
         if (train.Length + eval.Length == 0) return false;
-        using var plot = Draw(title, train, eval);
+        using var plot = Draw(title, train, eval, lossName);
         AtomicFile.Write(
             Path.Combine(folder, PngName),
             stream => stream.Write(plot.GetImageBytes(Width, Height, ImageFormat.Png)));
@@ -44,12 +45,12 @@ internal static class LossChart
         return smooth;
     }
 
-    private static Plot Draw(string title, LossPoint[] train, LossPoint[] eval)
+    private static Plot Draw(string title, LossPoint[] train, LossPoint[] eval, string lossName)
     {
         var plot = new Plot();
         plot.Title(title, size: 18);
         plot.XLabel("optimiser step", size: 15);
-        plot.YLabel("loss per token", size: 15);
+        plot.YLabel(lossName, size: 15);
         plot.Axes.Bottom.TickLabelStyle.FontSize = 13;
         plot.Axes.Left.TickLabelStyle.FontSize = 13;
         plot.Grid.MajorLineColor = Color.FromHex("#e4e4e4");

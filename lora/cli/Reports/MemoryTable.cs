@@ -11,7 +11,7 @@ internal static class MemoryTable
         terminal.Line();
         terminal.Line($"memory of a training step on the CPU, predicted: batch {step.Batch}, length {step.Length}"
             + (step.Checkpointing ? ", gradient checkpointing" : ""));
-        terminal.Line($"{"",-24}{"weights",11}{"trained",11}{"activations",13}{"gradients",11}{"total",11}");
+        terminal.Line($"{"",-24}{"weights",11}{"trained",11}{"activations",13}{"passing",11}{"total",11}");
         if (sizes.Codes.Count == 0)
         {
             Row("every weight", sizes.InMemory(), step with { Rank = 0 });
@@ -27,7 +27,7 @@ internal static class MemoryTable
         {
             var e = MemoryEstimate.Of(config, weights, size);
             terminal.Line($"{name,-24}{Figures.Bytes(e.Weights),11}{Figures.Bytes(e.Trained),11}"
-                + $"{Figures.Bytes(e.Activations),13}{Figures.Bytes(e.Gradients),11}{Figures.Bytes(e.Total),11}");
+                + $"{Figures.Bytes(e.Activations),13}{Figures.Bytes(e.Passing),11}{Figures.Bytes(e.Total),11}");
         }
     }
 }

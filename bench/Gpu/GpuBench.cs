@@ -1,0 +1,107 @@
+using System.Globalization;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using CudaLora.Engine;
+using CudaLora.Kernels.Driver;
+using CudaLora.Kernels.Emulator;
+
+namespace CudaLora.Bench.Gpu;
+
+/// <summary>
+/// <c>gpu</c>: LoRA layers by every strategy against the bare product, and training steps end to end, on a CUDA device.
+/// Writes gpu.json and gpu.md. On the emulator the shapes are tiny and the times mean nothing: it shows that the bench
+/// runs.
+/// </summary>
+internal static class GpuBench
+{
+    public static int Run(string[] args)
+    {
+        var (device, output, only) = ("cuda", ".", "");
+        for (var i = 0; i < args.Length; i++)
+        {
+            var value = i + 1 < args.Length ? args[i + 1] : null;
+            switch (args[i])
+            {
+                case "--device" when value is "cuda" or "emulator":
+                    device = value;
+                    break;
+                case "--output" when value is not null:
+                    output = value;
+                    break;
+                case "--only" when value is "linear" or "step":
+                    only = value;
+                    break;
+                default:
+                    Console.Error.WriteLine("gpu takes --device cuda|emulator, --output DIR, --only linear|step");
+                    return 2;
+            }
+            i++;
+        }
+        var quick = device == "emulator";
+        ICudaDriver? driver = quick ? new EmulatedDriver(new EmulatorOptions { Checks = false }) : null;
+        if (driver is null && !DriverProbe.TryFindCuda(out driver, out var reason))
+        {
+            Console.Error.WriteLine($"no CUDA here: {reason}");
+            return 1;
+        }
+        using var gpu = new CudaDevice(driver, ownsDriver: true);
+        Console.WriteLine(gpu.Name);
+        var report = new GpuReport(gpu);
+        if (only is "" or "linear")
+            LoraLinearTimes.Run(gpu, report, quick);
+        if (only is "" or "step")
+            StepTimes.Run(gpu, report, quick);
+        report.Write(output);
+        return 0;
+    }
+}
+
+/// <summary>Rows of figures, as JSON and as Markdown.</summary>
+internal sealed class GpuReport(CudaDevice device)
+{
+    private readonly List<(string Table, JsonObject Row)> rows = [];
+
+    public void Add(string table, JsonObject row)
+    {
+        rows.Add((table, row));
+        Console.WriteLine($"{table}: {string.Join("  ", row.Select(cell => $"{cell.Key} {Text(cell.Value)}"))}");
+    }
+
+    public void Write(string folder)
+    {
+        Directory.CreateDirectory(folder);
+        _ = device.Context.Driver.DriverGetVersion(out var version);
+        var json = new JsonObject
+        {
+            ["device"] = device.Name,
+            ["cuda_driver"] = $"{version / 1000}.{version % 1000 / 10}",
+            ["command"] = Environment.CommandLine,
+            ["rows"] = new JsonArray([.. rows.Select(r => new JsonObject
+            {
+                ["table"] = r.Table,
+                ["figures"] = r.Row.DeepClone(),
+            })]),
+        };
+        File.WriteAllText(
+            Path.Combine(folder, "gpu.json"),
+            json.ToJsonString(new JsonSerializerOptions { WriteIndented = true }) + "\n");
+        using var text = new StreamWriter(Path.Combine(folder, "gpu.md"));
+        text.WriteLine($"{device.Name}, CUDA {json["cuda_driver"]}");
+        foreach (var table in rows.GroupBy(r => r.Table))
+        {
+            var names = table.SelectMany(r => r.Row.Select(cell => cell.Key)).Distinct().ToArray();
+            text.WriteLine($"\n## {table.Key}\n\n| {string.Join(" | ", names)} |");
+            text.WriteLine($"|{string.Concat(names.Select(_ => "---|"))}");
+            foreach (var (_, row) in table)
+                text.WriteLine($"| {string.Join(" | ", names.Select(name => Text(row[name])))} |");
+        }
+    }
+
+    private static string Text(JsonNode? value) => value switch
+    {
+        null => "-",
+        JsonValue number when number.TryGetValue(out double v) =>
+            v.ToString(Math.Abs(v) < 100 ? "0.000" : "#,0", CultureInfo.InvariantCulture),
+        _ => value.ToString(),
+    };
+}

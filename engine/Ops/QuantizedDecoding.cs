@@ -1,0 +1,38 @@
+using System.Numerics;
+using CudaLora.Kernels.Ops;
+
+namespace CudaLora.Engine;
+
+/// <summary>
+/// 4-bit layers, with or without an adapter, for a few tokens on a CUDA device: the codes are read once and decoded in
+/// registers. For inference; what backward needs is not kept.
+/// </summary>
+internal static unsafe class QuantizedDecoding
+{
+    /// <summary>Computes y when this is the way for it; y (rows, out) BF16, a and b null without an adapter.</summary>
+    public static bool TryRun(
+        Tensor x, QuantizedTensor weight, Tensor? bias, Tensor? a, Tensor? b, float scale, Tensor y)
+    {
+        if (GradMode.Enabled || x.DType != DType.BF16 || y.Shape.Rows > Nf4Decode.MaxTokens || y.Count == 0
+            || bias is { DType: not DType.F32 })
+            return false;
+        var (tokens, outputs, inputs) = (y.Shape.Rows, weight.Shape[0], weight.Shape[1]);
+        var (stream, ranks) = (CudaProduct.Of(y).Stream, a is null ? 0 : a.Shape[0]);
+        var s = ranks == 0 ? null : y.Device.Rent((long)tokens * ranks * sizeof(float)); // x Aᵀ (tokens, r)
+        var sAt = s is null ? 0 : (ulong)s.Pointer;
+        if (ranks > 0)
+            LoraDecode.Down(stream, tokens, new(x.DeviceAddress, a!.DeviceAddress, sAt, inputs, inputs, ranks));
+        var (parts, nested) = (weight.Parts, weight.Options.DoubleQuant);
+        Nf4Decode.Launch(
+            stream,
+            new(
+                parts.Codes.DeviceAddress, parts.Codebook.DeviceAddress, nested ? 0 : parts.AbsMax.DeviceAddress,
+                nested ? parts.AbsMax.DeviceAddress : 0, parts.NestedAbsMax?.DeviceAddress ?? 0,
+                parts.NestedMap?.DeviceAddress ?? 0, x.DeviceAddress, sAt, b?.DeviceAddress ?? 0,
+                bias?.DeviceAddress ?? 0, y.DeviceAddress, tokens, inputs, outputs, ranks, inputs, outputs, scale,
+                parts.Offset, BitOperations.Log2((uint)weight.Options.BlockSize),
+                BitOperations.Log2((uint)parts.GroupSize)));
+        s?.Release();
+        return true;
+    }
+}

@@ -1,0 +1,83 @@
+using CudaLora.Engine;
+
+namespace CudaLora.Lora;
+
+/// <summary>
+/// Log-probabilities of sampled responses under policy and reference, entropies and values, by the same forward pass
+/// that training uses; so the first ratio of a step is exactly one.
+/// </summary>
+/// <param name="model">The policy; without its adapter it is the reference.</param>
+/// <param name="head">The value head, or null.</param>
+/// <param name="temperature">Divides the logits.</param>
+/// <param name="batchSize">Rows at once.</param>
+/// <param name="usesReference">Whether the reference is asked.</param>
+internal sealed class PolicyScorer(
+    CausalLM model, ValueHead? head, double temperature, int batchSize, bool usesReference)
+{
+    private readonly CompletionInputs completions = new();
+    private readonly Batch batch = new();
+
+    /// <summary>Fills in the examples.</summary>
+    public void Score(IReadOnlyList<RolloutExample> examples)
+    {
+        var training = model.Training;
+        model.Training = false;
+        using var noGrad = GradMode.NoGrad();
+        using var inputs = new InputSet(model.Device);
+        var data = new Batcher(examples, new BatcherOptions { BatchSize = batchSize, Shuffle = false });
+        for (var i = 0; i < data.BatchesPerEpoch; i++)
+        {
+            using var scope = TensorScope.Begin();
+            data.Next(batch);
+            inputs.Begin();
+            completions.Prepare(batch, inputs);
+            inputs.Commit();
+            ScoreBatch(inputs);
+            inputs.Used();
+        }
+        model.Training = training;
+    }
+
+    private void ScoreBatch(InputSet inputs)
+    {
+        var labelled = completions.Labelled(completions.States(model, inputs), inputs); // (n, K, C)
+        var logits = Logits(labelled);
+        Put(Entropy(logits), (example, row) => example.Entropies = row);
+        Put(logits.GatherLogProbs(inputs["labels"]), (example, row) => example.LogProbs = row);
+        if (head is not null)
+            Put(head.Forward(labelled), (example, row) => example.Values = row);
+        if (!usesReference)
+        {
+            foreach (var example in batch.Examples.Cast<RolloutExample>())
+                example.Reference = example.LogProbs;
+            return;
+        }
+        using var reference = ReferencePolicy.Of(model);
+        var known = Logits(completions.Labelled(completions.States(model, inputs), inputs));
+        Put(known.GatherLogProbs(inputs["labels"]), (example, row) => example.Reference = row);
+    }
+
+    /// <summary>Entropy of the distribution over each row of logits (..., V): (...).</summary>
+    public static Tensor Entropy(Tensor logits)
+    {
+        var wide = logits.DType == DType.F32 ? logits : logits.Cast(DType.F32);
+        return wide.Softmax().Mul(wide.LogSoftmax()).Sum(^1).Scale(-1);
+    }
+
+    private Tensor Logits(Tensor labelled) => Tempered(model.Logits(labelled), temperature);
+
+    /// <summary>Logits divided by a temperature.</summary>
+    public static Tensor Tempered(Tensor logits, double temperature) =>
+        temperature == 1 ? logits : logits.Scale((float)(1 / temperature));
+
+    private void Put(Tensor values, Action<RolloutExample, float[]> put)
+    {
+        var table = values.ToArray(); // (n, K)
+        for (var r = 0; r < batch.B; r++)
+        {
+            var example = (RolloutExample)batch.Examples[r];
+            var start = r * completions.Width;
+            put(example, table[start..(start + example.Count)]);
+        }
+    }
+}

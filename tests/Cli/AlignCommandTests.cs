@@ -1,0 +1,95 @@
+using System.Text.Json.Nodes;
+using CudaLora.Cli;
+using CudaLora.Engine;
+using CudaLora.Lora;
+
+namespace CudaLora.Tests;
+
+/// <summary>A smaller form of <c>cudalora align</c> on the bundled model, and the rule it rests on.</summary>
+public sealed class AlignCommandTests : IDisposable
+{
+    private static readonly AlignPlan Small = new()
+    {
+        SftEpochs = 1.5,
+        RewardPairs = 160,
+        HeldOut = 64,
+        PpoSteps = 14,
+        Responses = 32,
+    };
+
+    private readonly TemporaryFolder folder = new();
+
+    public void Dispose() => folder.Dispose();
+
+    [Fact]
+    public void SftRewardPpo_RaiseTheTrueReward_AndAFinishedRunIsReadBack()
+    {
+        if (!Directory.Exists(BundledExample.Model)) Assert.Skip("needs the bundled model");
+        var first = Run(Small, resume: false);
+        Assert.True((double)first["reward_accuracy"]! >= 0.95, first.ToJsonString());
+        Assert.InRange((double)first["true_reward_before"]!, 0.05, 0.5);
+        Assert.True((double)first["true_reward_after"]! >= 0.8, first.ToJsonString());
+        Assert.InRange((double)first["kl"]!, 0.1, 12);
+        Assert.True((double)first["win_rate_rule"]! > 0.6, first.ToJsonString());
+        Assert.True((double)first["win_rate_reward_model"]! > 0.6, first.ToJsonString());
+        Assert.All(
+            (string[])["report.md", "reward.png", "kl.png", "base/model.safetensors", "ppo/samples.jsonl",
+                "reward/adapter_model.safetensors"],
+            file => Assert.True(File.Exists(folder.File(file)), file));
+        var report = File.ReadAllText(folder.File("report.md"));
+        Assert.Contains("| ppo |", report, StringComparison.Ordinal);
+
+        var again = Run(Small, resume: true);
+        foreach (var name in (string[])["reward_accuracy", "true_reward_before", "true_reward_after", "kl"])
+            Assert.Equal((double)first[name]!, (double)again[name]!);
+        Assert.True((double)again["seconds"]!["ppo"]! < (double)first["seconds"]!["ppo"]! / 2);
+    }
+
+    [Theory]
+    [InlineData("six, thank you.", true, 1)]
+    [InlineData("six.", true, 0)]
+    [InlineData("six, thank you.", false, 0)]
+    [InlineData("six, thank you, thank you.", true, 0)]
+    [InlineData("thank you.", true, 0)]
+    public void TheRule_WantsThanksOnceAtTheEnd(string response, bool finished, double expected) =>
+        Assert.Equal(expected, WorldManners.TrueReward(Sample(response, finished)));
+
+    [Fact]
+    public void Data_IsFourMannersAndPolitePairs()
+    {
+        var (train, held) = WorldManners.Instructions();
+        Assert.True(train.Count > 2000 && held.Count > 150);
+        var polite = train.Count(e => SftEncoder.Reference(e)!.EndsWith(", thank you.", StringComparison.Ordinal));
+        Assert.InRange(polite / (double)train.Count, 0.2, 0.3);
+        var pairs = WorldManners.Pairs(300);
+        Assert.Equal(300, pairs.Count);
+        Assert.All(pairs, pair =>
+        {
+            Assert.Equal(1, WorldManners.TrueReward(Sample(SftEncoder.Reference(pair.Chosen)!, true)));
+            Assert.Equal(0, WorldManners.TrueReward(Sample(SftEncoder.Reference(pair.Rejected)!, true)));
+        });
+        // What is held out of the instructions is held out of the pairs.
+        var asked = pairs.Select(pair => ((ChatExample)pair.Chosen).Messages[0].Content).ToHashSet();
+        Assert.DoesNotContain(WorldManners.Prompts(heldOut: true), prompt => asked.Contains(prompt.Text));
+        Assert.True(WorldManners.IsRight(Sample("six, of course.", true)));
+        Assert.False(WorldManners.IsRight(Sample("sixteen.", true)));
+        Assert.Equal(3, WorldManners.Flattery(Sample("thank thank thank", true)));
+    }
+
+    private static RewardSample Sample(string response, bool finished) => new(
+        new PromptRecord(new PromptExample("two plus four?", ""), "six"), [1], [2], response, finished);
+
+    private JsonNode Run(AlignPlan plan, bool resume)
+    {
+        using var output = new StringWriter();
+        var terminal = new Terminal(output, output);
+        using var loaded = LoadedModel.Load(BundledExample.Model, "auto", null, _ => { });
+        var code = new AlignRun(loaded, plan, folder.Path, 42, terminal)
+        {
+            Resume = resume,
+            Facts = new RunFacts("align", "align", "test", BundledExample.Model, "world", "cpu", 42),
+        }.Run(plain: true);
+        Assert.True(code == ExitCode.Success, output.ToString());
+        return JsonNode.Parse(File.ReadAllText(folder.File("summary.json")))!;
+    }
+}
