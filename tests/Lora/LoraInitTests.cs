@@ -192,7 +192,8 @@ public sealed class LoraInitTests : IDisposable
     public void IncrementalDirectionsAreThoseOfAllRows()
     {
         var random = new Random(1);
-        var rows = Enumerable.Range(0, 90 * 5).Select(i => (float)((random.NextDouble() * (5 - (i % 5))) + 2)).ToArray();
+        var rows = Enumerable.Range(0, 90 * 5)
+            .Select(i => (float)((random.NextDouble() * (5 - (i % 5))) + 2)).ToArray();
         var pca = new IncrementalPca(5, 2);
         for (var i = 0; i < 3; i++)
             pca.Add(rows.AsSpan(i * 150, 150), 0.99);

@@ -59,7 +59,8 @@ public sealed class LoraAdapter : LayerwiseAdapter
     {
         config.Validate();
         if (config.InitLoraWeights == LoraInit.Eva)
-            throw new UserErrorException("init_lora_weights eva needs data to look at: use Eva.Create, or the train command");
+            throw new UserErrorException(
+                "init_lora_weights eva needs data to look at: use Eva.Create, or the train command");
         var targets = TargetModules.Resolve(config, model.ModulePaths(), model.Config.Family);
         var adapter = new LoraAdapter(model, config, targets, random, name);
         adapter.Begin();
