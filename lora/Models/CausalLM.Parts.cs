@@ -13,7 +13,7 @@ public sealed partial class CausalLM
     {
         var (attention, mlp) = (
             Config.Family is ModelFamily.Llama or ModelFamily.Qwen3, Config.Family == ModelFamily.Llama);
-        foreach (var linear in Linears().Where(linear => linear != Head))
+        foreach (var linear in blocks.SelectMany(block => block.Modules()).OfType<Linear>())
         {
             if (linear.Path.Value.Contains(".self_attn.", StringComparison.Ordinal) ? attention : mlp)
                 linear.AddBias();

@@ -129,7 +129,7 @@ public sealed partial class CausalLM : Module
         CheckLength(ids.Shape[1] + virtualTokens);
         if (virtualTokens > 0 && segments is not null)
             throw new UserErrorException(
-                "virtual tokens (num_virtual_tokens) cannot be combined with packing: each packed text would need its own");
+                "virtual tokens (num_virtual_tokens) exclude packing: each packed text would need its own");
         return Run(ids, new ForwardPass
         {
             Positions = Shifted(positions ?? Positions(ids, default), virtualTokens),

@@ -115,7 +115,7 @@ public static class TextGenerator
             onDevice = new CudaSampler(
                 cuda, new SamplingRule(options.Temperature, options.TopK, options.TopP, options.Seed), prompts.Count,
                 model.Config.VocabSize);
-            decode = new DecodeStep(model, cuda, cache, onDevice);
+            decode = model.ActiveAdapter?.HasHostWork == true ? null : new DecodeStep(model, cuda, cache, onDevice);
         }
 
         public void Dispose()

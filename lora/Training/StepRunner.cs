@@ -36,7 +36,8 @@ internal sealed class StepRunner : IDisposable
         for (var i = 0; i < batches.Length; i++)
             (batches[i], inputs[i]) = (new Batch(), new InputSet(model.Device));
         lossSum = Tensor.Owned(Shape.Scalar, device: model.Device);
-        graphs = model.Device is CudaDevice cuda && arguments.CudaGraphs && !method.HasHostWork && model.NeftuneNoiseAlpha == 0
+        var captures = arguments.CudaGraphs && !method.HasHostWork && model.NeftuneNoiseAlpha == 0;
+        graphs = captures && model.Device is CudaDevice cuda
             ? new GraphCache(cuda)
             : null;
         work = Work;

@@ -192,7 +192,8 @@ public sealed class LoraInitTests : IDisposable
     public void IncrementalDirectionsAreThoseOfAllRows()
     {
         var random = new Random(1);
-        var rows = Enumerable.Range(0, 90 * 5).Select(i => (float)((random.NextDouble() * (5 - (i % 5))) + 2)).ToArray();
+        var rows = Enumerable.Range(0, 90 * 5)
+            .Select(i => (float)((random.NextDouble() * (5 - (i % 5))) + 2)).ToArray();
         var pca = new IncrementalPca(5, 2);
         for (var i = 0; i < 3; i++)
             pca.Add(rows.AsSpan(i * 150, 150), 0.99);
@@ -222,6 +223,7 @@ public sealed class LoraInitTests : IDisposable
         Refused(Config("orthogonal") with { R = 3 }, "orthogonal needs an even r, but r is 3");
         Refused(Config("pissa") with { R = 5 }, "pissa needs r of at most 4");
         Refused(Config("olora") with { R = 5 }, "olora needs r of at most 4");
+        Refused(Config("eva"), "eva needs data");
 
         void Refused(LoraConfig config, string part) => Assert.Contains(
             part,

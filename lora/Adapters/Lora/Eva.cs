@@ -32,6 +32,7 @@ public static class Eva
             model,
             config with
             {
+                InitLoraWeights = LoraInit.Default,
                 TargetModules = ModuleSelector.Of(kept.Select(pair => pair.First.Module.Path)),
                 RankPattern = [.. kept.Select(pair => KeyValuePair.Create(pair.First.Module.Path, pair.Second))],
                 AlphaPattern = [.. kept.Select(pair => KeyValuePair.Create(
@@ -91,8 +92,8 @@ public static class Eva
         return missing < 0
             ? Array.ConvertAll(found, pca => pca!)
             : throw new UserErrorException(
-                $"init_lora_weights eva needs batches of at least as many labelled tokens as r times {rho}, but the data "
-                + $"has none: raise --per-device-train-batch-size or lower r ({targets[missing].Rank})");
+                $"init_lora_weights eva needs batches of at least as many labelled tokens as r times {rho}, but the "
+                + $"data has none: raise --per-device-train-batch-size or lower r ({targets[missing].Rank})");
     }
 
     private static Tensor[] Inputs(CausalLM model, Linear[] layers, Batch batch)

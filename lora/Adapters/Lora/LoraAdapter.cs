@@ -58,6 +58,9 @@ public sealed class LoraAdapter : LayerwiseAdapter
     public static LoraAdapter Create(CausalLM model, LoraConfig config, Generator random, string name = "default")
     {
         config.Validate();
+        if (config.InitLoraWeights == LoraInit.Eva)
+            throw new UserErrorException(
+                "init_lora_weights eva needs data to look at: use Eva.Create, or the train command");
         var targets = TargetModules.Resolve(config, model.ModulePaths(), model.Config.Family);
         var adapter = new LoraAdapter(model, config, targets, random, name);
         adapter.Begin();
