@@ -85,16 +85,18 @@ public sealed partial class CausalLM
         return one.Add(Tensor.Zeros(Shape.Of(dims), DType.F32, x.Device));
     }
 
-    // Real tokens come after the virtual ones. With embeddings in front, these have positions too.
-    private Tensor Shifted(Tensor positions, int by)
+    // Real tokens come after the virtual ones: positions (B, T), or lengths (B). With embeddings in front, these have
+    // positions too. Padding may lie beyond the context.
+    private Tensor Shifted(Tensor x, int by)
     {
         if (by == 0)
-            return positions;
-        var values = new int[positions.Count];
-        positions.CopyTo(values.AsSpan());
-        var front = positions.Shape.Rank == 2 && VirtualTokens!.Embeddings() is not null ? by : 0;
-        var rows = positions.Shape.Rank == 2 ? positions.Shape[0] : 1;
-        var columns = values.Length / rows;
+            return x;
+        var values = new int[x.Count];
+        x.CopyTo(values.AsSpan());
+        if (x.Shape.Rank == 1)
+            return Tensor.From(Array.ConvertAll(values, v => v + by), x.Shape, Device);
+        var front = VirtualTokens!.AreEmbeddings ? by : 0;
+        var (rows, columns) = (x.Shape[0], x.Shape[1]);
         var shifted = new int[rows * (columns + front)];
         for (var r = 0; r < rows; r++)
         {
@@ -104,7 +106,6 @@ public sealed partial class CausalLM
             for (var t = 0; t < columns; t++)
                 row[front + t] = Math.Min(values[(r * columns) + t] + by, Config.MaxPositions - 1);
         }
-        var shape = positions.Shape.Rank == 2 ? Shape.Of(rows, columns + front) : positions.Shape;
-        return Tensor.From(shifted, shape, Device);
+        return Tensor.From(shifted, Shape.Of(rows, columns + front), Device);
     }
 }

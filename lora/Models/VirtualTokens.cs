@@ -11,6 +11,9 @@ internal abstract class VirtualTokens
     /// <summary>How many.</summary>
     public abstract int Count { get; }
 
+    /// <summary>Whether they are embeddings, which have places of their own in front of the text.</summary>
+    public abstract bool AreEmbeddings { get; }
+
     /// <summary>Their embeddings (N, C), or null.</summary>
     public virtual Tensor? Embeddings() => null;
 

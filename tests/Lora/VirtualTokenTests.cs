@@ -32,6 +32,16 @@ public sealed class VirtualTokenTests : IDisposable
         Near(expected, Logits(model, ids, 1));
         // Two rows see the same.
         Near([.. expected, .. expected], Logits(model, [.. ids, .. ids], 2));
+        // Padding on the right does not matter, also up to the end of the context.
+        using var scope = TensorScope.Begin();
+        using var noGrad = GradMode.NoGrad();
+        int[] padded = [.. ids, .. new int[16 - Text.Length - ids.Length]];
+        var all = model.Forward(
+            Tensor.From(padded, Shape.Of(1, padded.Length)), lengths: Tensor.From([ids.Length], Shape.Of(1)));
+        Near(expected, all.ToArray()[..expected.Length]);
+        var full = model.Forward(
+            Tensor.From(padded, Shape.Of(1, padded.Length)), lengths: Tensor.From([padded.Length], Shape.Of(1)));
+        Near(model.Forward(Tensor.From(padded, Shape.Of(1, padded.Length))).ToArray(), full.ToArray());
     }
 
     [Theory]

@@ -169,12 +169,16 @@ public sealed class VirtualTokenAdapter : ModelAdapter
     {
         public override int Count => owner.Config.Count;
 
+        public override bool AreEmbeddings => true;
+
         public override Tensor Embeddings() => owner.Table();
     }
 
     private sealed class Prefix(VirtualTokenAdapter owner) : VirtualTokens
     {
         public override int Count => owner.Config.Count;
+
+        public override bool AreEmbeddings => false;
 
         public override (Tensor Keys, Tensor Values)? KeysAndValues(int layer)
         {

@@ -87,9 +87,14 @@ internal sealed class TrainCommand() : CliCommand(
     // What suits LoRA on the bundled data says nothing about the rates and sizes of other methods.
     private void AddBundledDefaults(SettingValues values)
     {
-        var isLora = FineTuningMethods.Of(values) is LoraMethod;
-        Setting[] others = isLora ? [] : [.. MethodSettings.All, TrainSettings.LearningRate];
-        values.AddDefaults(BundledExample.Config, Settings, except: others);
+        var chosen = FineTuningMethods.Of(values);
+        if (chosen is LoraMethod)
+        {
+            values.AddDefaults(BundledExample.Config, Settings);
+            return;
+        }
+        values.AddDefault(TrainSettings.LearningRate, chosen.BundledRate);
+        values.AddDefaults(BundledExample.Config, Settings, except: MethodSettings.All);
     }
 
     private static string FolderName(string path) =>

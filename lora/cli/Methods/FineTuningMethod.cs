@@ -24,6 +24,9 @@ internal abstract class FineTuningMethod(string name, string summary, double rat
 
     public double LearningRate { get; } = rate;
 
+    /// <summary>The rate that suits the bundled model, which is small.</summary>
+    public virtual double BundledRate => LearningRate;
+
     /// <summary>The settings it takes, of those that not every method has.</summary>
     public abstract IReadOnlyList<Setting> Settings { get; }
 
