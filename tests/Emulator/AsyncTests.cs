@@ -191,7 +191,8 @@ public class AsyncTests
     private static PtxProgram RemoteProgram(string send, string bytes, string wait = Wait) =>
         new PtxProgram(PtxText.Kernel(Remote.Replace("<send>", send, StringComparison.Ordinal)
             .Replace("<bytes>", bytes, StringComparison.Ordinal).Replace("<wait>", wait, StringComparison.Ordinal),
-            declarations: Tile, version: "8.1")) { Grid = 2, Cluster = 2 }.Input(0).Output<int>(64);
+            declarations: Tile, version: "8.1"))
+        { Grid = 2, Cluster = 2 }.Input(0).Output<int>(64);
 
     [Fact]
     public void RemoteStoresArriveWithTheirBytes()
