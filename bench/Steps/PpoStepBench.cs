@@ -39,7 +39,8 @@ public class PpoStepBench
             },
             1);
         LoraAdapter.Create(
-            model, new LoraConfig { R = 8, LoraAlpha = 16, TargetModules = ModuleSelector.AllLinear }, new Generator(1));
+            model, new LoraConfig { R = 8, LoraAlpha = 16, TargetModules = ModuleSelector.AllLinear },
+            new Generator(1));
         var random = new Random(1);
         prompts = [.. Enumerable.Range(0, Prompts).Select(_ => (IReadOnlyList<int>)
             [.. Enumerable.Range(0, PromptTokens).Select(_ => random.Next(3, Vocabulary))])];

@@ -79,7 +79,9 @@ public abstract unsafe class Device
             peak = inUse;
     }
 
-    /// <summary>Times <see cref="TrimPool"/> took memory away: addresses in a captured graph are then not valid.</summary>
+    /// <summary>
+    /// Times <see cref="TrimPool"/> took memory away: addresses in a captured graph are then not valid.
+    /// </summary>
     internal int PoolGeneration { get; private set; }
 
     /// <summary>Gives every idle block back to the system.</summary>

@@ -54,7 +54,8 @@ internal abstract class GemmMmaLab(string stem, string entry, bool transA, bool 
         int terms = k + Second;
         long bytes = 2L * terms * (m + n) + 4L * n + (bf16 ? 4L : 8L) * c.Length;
         return new LabRun(
-            GemmMma.Shape(m, n, 1), Distance(LabRows.Pick(dc.ToArray(), n, rows), expected), tolerance, bytes, 2.0 * m * n * terms);
+            GemmMma.Shape(m, n, 1), Distance(LabRows.Pick(dc.ToArray(), n, rows), expected), tolerance, bytes,
+            2.0 * m * n * terms);
     }
 
     // Element (row, k), stored (k, row) when k is outer; rows padded to units of 16 bytes.

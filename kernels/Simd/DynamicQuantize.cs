@@ -39,7 +39,8 @@ public static unsafe class DynamicQuantize
     }
 
     /// <summary>
-    /// The entry nearest to <paramref name="x"/>: a search over seven steps ends at one of two neighbours, and x must be
+    /// The entry nearest to <paramref name="x"/>: a search over seven steps ends at one of two neighbours, and x must
+    /// be
     /// strictly beyond their middle for the other one to be taken.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

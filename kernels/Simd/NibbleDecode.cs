@@ -17,7 +17,8 @@ internal static unsafe class NibbleDecode
     public static bool Is256 => Avx2.IsSupported;
 
     /// <summary>
-    /// target = codebook[code] * scale for <paramref name="count"/> elements of one block from <paramref name="first"/>.
+    /// target = codebook[code] * scale for <paramref name="count"/> elements of one block from <paramref
+    /// name="first"/>.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Run(byte* codes, long first, int count, float scale, float* codebook, float* target)

@@ -22,7 +22,8 @@ public static unsafe class PermuteKernel
     }
 
     /// <summary>
-    /// Axes of y: extents and strides in x, without axes of one element, neighbours that stay neighbours joined. Returns
+    /// Axes of y: extents and strides in x, without axes of one element, neighbours that stay neighbours joined.
+    /// Returns
     /// how many are left.
     /// </summary>
     internal static int Merge(

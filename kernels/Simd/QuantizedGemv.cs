@@ -15,7 +15,8 @@ internal static unsafe class QuantizedGemv
     private const int ItemCodes = 1 << 16;
 
     /// <summary>
-    /// Most rows of x that one pass over the codes serves: with few registers, or codes that are dear to look up, panels
+    /// Most rows of x that one pass over the codes serves: with few registers, or codes that are dear to look up,
+    /// panels
     /// are faster from the second row on.
     /// </summary>
     public static int MostRows => NibbleDecode.Is512 ? MaxRows : 1;

@@ -17,8 +17,8 @@ public interface IObjective
     /// <summary>Writes what the loss needs of a batch.</summary>
     /// <param name="batch">The batch.</param>
     /// <param name="scale">
-    /// Factor on the sum over labelled tokens: 1 / (<see cref="Weight"/> of the whole step), so that micro-batches add up
-    /// to the mean.
+    /// Factor on the sum over labelled tokens: 1 / (<see cref="Weight"/> of the whole step), so that micro-batches add
+    /// up to the mean.
     /// </param>
     /// <param name="inputs">Where to; begun and committed by the caller.</param>
     void Prepare(Batch batch, float scale, InputSet inputs);

@@ -120,8 +120,8 @@ public readonly record struct MemoryEstimate(long Weights, long Trained, long Ac
                 // ln, qkv and its three parts, attention, projection, sum; ln, up, gelu, down, sum.
                 return (2 * Norm()) + F32(3 * config.HiddenSize) + (9 * Hidden) + Scores() + (2 * Inner) + loras;
             var gate = config.Activation == Activation.Silu ? 3 * Inner : 4 * Inner;
-            // Norms, q k v, their rotation, attention, o, sum; norm, gate up and their product, down, sum.
-            var block = (2 * (Hidden + Norm())) + (3 * Queries) + (3 * Keys) + Scores() + (4 * Hidden) + gate + loras;
+            // Norms, q k v (turned in place), attention, o, sum; norm, gate up and their product, down, sum.
+            var block = (2 * (Hidden + Norm())) + (2 * Queries) + (2 * Keys) + Scores() + (4 * Hidden) + gate + loras;
             return config.QkNorm ? block + Queries + Keys + F32(config.Heads) + F32(config.KeyValueHeads) : block;
         }
 

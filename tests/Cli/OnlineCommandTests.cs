@@ -60,7 +60,8 @@ public sealed class OnlineCommandTests(TinyModelFolder tiny) : IClassFixture<Tin
         string[] start = ["ppo", "--model", tiny.Model, "--data", tiny.Data, "--output", folder.File("o")];
         CliRun.Of(start).AssertFails(2, "either --reward-model or --reward is needed");
         CliRun.Of([.. start, "--reward", "kindness"]).AssertFails(2, "--reward must be one of exact", "'kindness'");
-        CliRun.Of([.. start, "--reward-model", tiny.Model, "--response-length", "8"]).AssertFails(1, "adapter_config.json");
+        CliRun.Of([.. start, "--reward-model", tiny.Model, "--response-length", "8"])
+            .AssertFails(1, "adapter_config.json");
         CliRun.Of([.. start, "--reward", "short", "--response-length", "60"])
             .AssertFails(1, "none has", "--response-length");
         CliRun.Of([.. start, "--reward", "short", "--response-length", "8", "--num-mini-batches", "3"])

@@ -5,7 +5,8 @@ using CudaLora.Tests.Ops;
 namespace CudaLora.Tests.Engine;
 
 /// <summary>
-/// QR and singular values against what defines them, in double precision. The factors are rounded to F32 (6e-8 each), so
+/// QR and singular values against what defines them, in double precision. The factors are rounded to F32 (6e-8 each),
+/// so
 /// products of up to 96 of them stay within 1e-5 of norm 1.
 /// </summary>
 public class DecompositionTests

@@ -60,8 +60,8 @@ internal sealed class AttentionDeviceRun : IDisposable
     {
         using DeviceBuffer<float> work = inputs.Empty<float>(DeviceAttention.WorkFloats(problem) + 1);
         DeviceAttention.Forward(
-            context.Stream, problem, bf16, q.Address, k.Address, v.Address, y.Address, wantsLse ? lse.Pointer.Address : 0,
-            work.Pointer.Address);
+            context.Stream, problem, bf16, q.Address, k.Address, v.Address, y.Address,
+            wantsLse ? lse.Pointer.Address : 0, work.Pointer.Address);
         context.Stream.Synchronize();
     }
 
@@ -69,11 +69,11 @@ internal sealed class AttentionDeviceRun : IDisposable
     {
         AttentionBackward.Delta(context.Stream, problem, bf16, y.Address, dy.Address, delta.Pointer.Address);
         AttentionBackward.Queries(
-            context.Stream, problem, bf16, q.Address, k.Address, v.Address, dy.Address, lse.Pointer.Address, delta.Pointer.Address,
-            dq.Address, accumulate: true);
+            context.Stream, problem, bf16, q.Address, k.Address, v.Address, dy.Address, lse.Pointer.Address,
+            delta.Pointer.Address, dq.Address, accumulate: true);
         AttentionBackward.Keys(
-            context.Stream, problem, bf16, q.Address, k.Address, v.Address, dy.Address, lse.Pointer.Address, delta.Pointer.Address,
-            wantsK ? dk.Address : 0, accumulateK: true, dv.Address, accumulateV: false);
+            context.Stream, problem, bf16, q.Address, k.Address, v.Address, dy.Address, lse.Pointer.Address,
+            delta.Pointer.Address, wantsK ? dk.Address : 0, accumulateK: true, dv.Address, accumulateV: false);
     }
 
     public float[] Y() => y.ToArray();

@@ -7,7 +7,8 @@ namespace CudaLora.Tests.Kernels;
 
 /// <summary>
 /// The PTX of attention on the emulator, every check on, against the definition in double precision: masks, head
-/// groups, head sizes and alignments. Inputs are about one in size. f32: sums of at most a thousand terms and exponentials to
+/// groups, head sizes and alignments. Inputs are about one in size. f32: sums of at most a thousand terms and
+/// exponentials to
 /// 2^-22. bf16: probabilities and their gradients are rounded to 8 bits before each product, results after it; over a
 /// sum these errors average out to about the rounding of its largest terms.
 /// </summary>

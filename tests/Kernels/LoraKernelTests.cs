@@ -5,7 +5,9 @@ using CudaLora.Kernels.Runtime;
 
 namespace CudaLora.Tests;
 
-/// <summary>The LoRA kernels on aligned and odd shapes besides their labs' own, all of the emulator's checks on.</summary>
+/// <summary>
+/// The LoRA kernels on aligned and odd shapes besides their labs' own, all of the emulator's checks on.
+/// </summary>
 public class LoraKernelTests
 {
     [Theory]

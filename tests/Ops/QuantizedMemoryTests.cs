@@ -6,7 +6,8 @@ namespace CudaLora.Tests.Ops;
 [Collection("threads")]
 public class QuantizedMemoryTests
 {
-    // Only y is left after forward: neither x, of a frozen layer, nor any value of W. And backward needs no more than dX.
+    // Only y is left after forward: neither x, of a frozen layer, nor any value of W. And backward needs no more than
+    // dX.
     [Fact]
     public void NothingIsKeptForBackward()
     {

@@ -5,7 +5,9 @@ namespace CudaLora.Lora;
 /// <summary>The forms of DPO's loss.</summary>
 public enum DpoLoss
 {
-    /// <summary>-log σ(β Δ) (Rafailov et al. 2023), with label smoothing ε: -(1-ε) log σ(β Δ) - ε log σ(-β Δ).</summary>
+    /// <summary>
+    /// -log σ(β Δ) (Rafailov et al. 2023), with label smoothing ε: -(1-ε) log σ(β Δ) - ε log σ(-β Δ).
+    /// </summary>
     Sigmoid,
 
     /// <summary>max(0, 1 - β Δ) (SLiC, Zhao et al. 2023).</summary>

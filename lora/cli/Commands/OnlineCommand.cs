@@ -53,8 +53,8 @@ internal abstract class OnlineCommand : CliCommand
         var code = new OnlineTraining(
             observer => Trainer(values, arguments, adapter, run with { Observer = observer }), arguments,
             new RunFacts(
-                values.CommandLine, RunConfig.ResumeCommand(Name, arguments.OutputDir), $"{Name} on {data}", model, data,
-                device.Device.Name, arguments.Seed))
+                values.CommandLine, RunConfig.ResumeCommand(Name, arguments.OutputDir), $"{Name} on {data}", model,
+                data, device.Device.Name, arguments.Seed))
             .Run(terminal, values.Get(SharedSettings.NoProgress));
         (reward as RewardModel)?.Adapter?.Dispose();
         return code;
@@ -79,7 +79,10 @@ internal abstract class OnlineCommand : CliCommand
                 + $"{values.Get(OnlineSettings.ResponseLength)}, but none has: lower "
                 + OnlineSettings.ResponseLength.Flag);
         if (fitting.Length < all.Length)
-            note($"{all.Length - fitting.Length} of {all.Length} prompts leave no room for a response and were left out");
+        {
+            note($"{all.Length - fitting.Length} of {all.Length} prompts leave no room for a response and were "
+                + "left out");
+        }
         return fitting;
     }
 }

@@ -6,8 +6,8 @@ namespace CudaLora.Cli;
 internal static class OnlineSettings
 {
     public static readonly Setting<string?> Data = Make.Text(
-        "data", "Prompts, JSON or JSONL: prompt, messages or instruction; answers become references", "data/prompts.jsonl",
-        aka: ["dataset", "train_file"]);
+        "data", "Prompts, JSON or JSONL: prompt, messages or instruction; answers become references",
+        "data/prompts.jsonl", aka: ["dataset", "train_file"]);
 
     public static readonly Setting<string?> RewardModel = Make.Text(
         "reward_model", "Adapter of a reward model on the same model, from cudalora reward", "out/rm",

@@ -1,3 +1,4 @@
+using System.Text.Json.Nodes;
 using CudaLora.Lora;
 
 namespace CudaLora.Cli;
@@ -25,7 +26,7 @@ internal sealed class MetricHistory : ITrainerObserver
             if (row["step"] is not { } step) continue;
             foreach (var (name, value) in row)
             {
-                if (name != "step" && value is System.Text.Json.Nodes.JsonValue number && number.TryGetValue(out double v))
+                if (name != "step" && value is JsonValue number && number.TryGetValue(out double v))
                     Add(name, (int)step, v);
             }
         }

@@ -4,7 +4,8 @@ using CudaLora.Lora;
 
 namespace CudaLora.Cli;
 
-/// <summary>samples.jsonl: the first responses of each step with their rewards, to read what a policy becomes.</summary>
+/// <summary>samples.jsonl: the first responses of each step with their rewards, to read what a policy
+/// becomes.</summary>
 internal sealed class SampleLog(string folder, int perStep = 4) : ITrainerObserver, IDisposable
 {
     public const string FileName = "samples.jsonl";

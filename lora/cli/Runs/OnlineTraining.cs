@@ -76,7 +76,8 @@ internal sealed class OnlineTraining(
             + $"{Figures.Short(times["time/update"])} s updating");
         terminal.Line($"{"",-22}{"first step",12}{"last step",12}");
         foreach (var name in (string[])[
-            "objective/scores", "objective/kl", "objective/entropy", "completions/mean_length", "val/explained_variance"])
+            "objective/scores", "objective/kl", "objective/entropy", "completions/mean_length",
+            "val/explained_variance"])
         {
             if (curve[name] is { Count: > 0 } points)
                 terminal.Line($"{name[(name.IndexOf('/') + 1)..],-22}{Figures.Short(points[0].Loss),12}"

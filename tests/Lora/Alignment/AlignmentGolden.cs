@@ -91,7 +91,8 @@ internal sealed class AlignmentGolden : IDisposable
         Assert.Equal(4, compared);
     }
 
-    public static void AssertNear(ReadOnlySpan<float> expected, ReadOnlySpan<float> actual, double tolerance, string what)
+    public static void AssertNear(
+        ReadOnlySpan<float> expected, ReadOnlySpan<float> actual, double tolerance, string what)
     {
         Assert.Equal(expected.Length, actual.Length);
         for (var i = 0; i < expected.Length; i++)

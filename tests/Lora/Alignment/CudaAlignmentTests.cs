@@ -18,7 +18,8 @@ public class CudaAlignmentTests
         get
         {
             var rows = new TheoryData<string, string>();
-            foreach (var device in DriverProbe.TryFindCuda(out _, out _) ? (string[])["emulator", "cuda"] : ["emulator"])
+            string[] devices = DriverProbe.TryFindCuda(out _, out _) ? ["emulator", "cuda"] : ["emulator"];
+            foreach (var device in devices)
             {
                 foreach (var objective in (string[])["dpo", "ipo", "orpo", "kto", "reward", "ppo", "grpo"])
                     rows.Add(device, objective);

@@ -53,7 +53,8 @@ public class PpoGoldenTests
         golden.AssertGradients("ppo", 1e-4);
         foreach (var parameter in head.Parameters())
             AlignmentGolden.AssertNear(
-                golden.Values($"ppo.grad.{parameter.Path}"), parameter.Value.Grad!.ToArray(), 5e-5, parameter.Path.Value);
+                golden.Values($"ppo.grad.{parameter.Path}"), parameter.Value.Grad!.ToArray(), 5e-5,
+                parameter.Path.Value);
         var metrics = objective.TakeMetrics(training: false);
         Assert.Equal(Number(numbers, "policy_loss"), metrics["loss/policy_avg"], 5e-5);
         Assert.Equal(Number(numbers, "value_loss"), metrics["loss/value_avg"], 5e-5);
@@ -65,7 +66,8 @@ public class PpoGoldenTests
         void Rows(string key, double[][] actual, double tolerance)
         {
             for (var i = 0; i < actual.Length; i++)
-                AlignmentGolden.AssertNear(golden.Row("ppo." + key, i), Floats(actual[i]), tolerance, $"{key} of row {i}");
+                AlignmentGolden.AssertNear(
+                    golden.Row("ppo." + key, i), Floats(actual[i]), tolerance, $"{key} of row {i}");
         }
     }
 

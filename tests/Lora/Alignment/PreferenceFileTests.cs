@@ -86,11 +86,22 @@ public sealed class PreferenceFileTests : IDisposable
     }
 
     [Theory]
-    [InlineData("""{"prompt": "p", "chosen": "a"}""", "line 2, rejected must be a text, a message or a list of messages, but is absent")]
-    [InlineData("""{"prompt": "p", "chosen": 3, "rejected": "b"}""", "line 2, chosen must be a text, a message or a list of messages, but is 3")]
-    [InlineData("""{"chosen": "a", "rejected": "b"}""", "line 2, chosen must be a response to a prompt, but there is no prompt, or a transcript that begins with '\\n\\nHuman:', but is \"a\"")]
-    [InlineData("""{"prompt": "p", "chosen": [{"role": "user", "content": "x"}], "rejected": "b"}""", "line 2, chosen must be a message of the assistant, or a list that ends with one, but is a list")]
-    [InlineData("""{"prompt": "p", "chosen": "a", "rejected": "b", "margin": "much"}""", "line 2, margin must be a number, but is \"much\"")]
+    [InlineData(
+        """{"prompt": "p", "chosen": "a"}""",
+        "line 2, rejected must be a text, a message or a list of messages, but is absent")]
+    [InlineData(
+        """{"prompt": "p", "chosen": 3, "rejected": "b"}""",
+        "line 2, chosen must be a text, a message or a list of messages, but is 3")]
+    [InlineData(
+        """{"chosen": "a", "rejected": "b"}""",
+        "line 2, chosen must be a response to a prompt, but there is no prompt, or a transcript that "
+        + "begins with '\\n\\nHuman:', but is \"a\"")]
+    [InlineData(
+        """{"prompt": "p", "chosen": [{"role": "user", "content": "x"}], "rejected": "b"}""",
+        "line 2, chosen must be a message of the assistant, or a list that ends with one, but is a list")]
+    [InlineData(
+        """{"prompt": "p", "chosen": "a", "rejected": "b", "margin": "much"}""",
+        "line 2, margin must be a number, but is \"much\"")]
     [InlineData("{", "line 2 must be one JSON record, but byte 2 is not valid")]
     public void MalformedPairs_NameFileLineAndField(string record, string message)
     {
@@ -119,7 +130,8 @@ public sealed class PreferenceFileTests : IDisposable
         var encoder = new SftEncoder(tokenizer, ChatTemplate.Named("plain", tokenizer));
         ChatMessage[] before = [new("user", "one"), new("assistant", "two"), new("user", "three")];
         var pair = new PreferencePair(
-            new ChatExample([.. before, new("assistant", "good")]), new ChatExample([.. before, new("assistant", "bad")]));
+            new ChatExample([.. before, new("assistant", "good")]),
+            new ChatExample([.. before, new("assistant", "bad")]));
         var whole = new PreferenceEncoder(encoder, 500).Pairs([pair]);
         var (prompt, response) = encoder.EncodeTurn(pair.Chosen);
         Assert.Equal(encoder.EncodePrompt(before), prompt);

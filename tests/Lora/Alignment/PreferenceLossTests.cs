@@ -67,8 +67,8 @@ public class PreferenceLossTests
         using var scope = TensorScope.Begin();
         // ORPO and SimPO take means of log-probabilities, which are small.
         var scale = name is "orpo" or "simpo" ? 0.1f : 1;
-        float[] c = [.. Enumerable.Range(0, 4).Select(i => scale * (PolicyChosen[i] - (scale < 1 ? 0 : ReferenceChosen[i])))];
-        float[] r = [.. Enumerable.Range(0, 4).Select(i => scale * (PolicyRejected[i] - (scale < 1 ? 0 : ReferenceRejected[i])))];
+        var c = Relative(PolicyChosen, ReferenceChosen);
+        var r = Relative(PolicyRejected, ReferenceRejected);
         Tensor chosen = Tensor.From(c, Shape.Of(4)), rejected = Tensor.From(r, Shape.Of(4));
         (chosen.RequiresGrad, rejected.RequiresGrad) = (true, true);
 
@@ -77,7 +77,8 @@ public class PreferenceLossTests
 
         for (var i = 0; i < 4; i++)
         {
-            Assert.Equal(Oracle(name, c[i], r[i]), losses.ToArray()[i], 2e-6 * (1 + Math.Abs(Oracle(name, c[i], r[i]))));
+            var expected = Oracle(name, c[i], r[i]);
+            Assert.Equal(expected, losses.ToArray()[i], 2e-6 * (1 + Math.Abs(expected)));
             const double step = 1e-6;
             Assert.Equal(
                 (Oracle(name, c[i] + step, r[i]) - Oracle(name, c[i] - step, r[i])) / (2 * step),
@@ -86,6 +87,9 @@ public class PreferenceLossTests
                 (Oracle(name, c[i], r[i] + step) - Oracle(name, c[i], r[i] - step)) / (2 * step),
                 rejected.Grad!.ToArray()[i], 2e-5 * (1 + Math.Abs(rejected.Grad!.ToArray()[i])));
         }
+
+        float[] Relative(float[] policy, float[] reference) =>
+            [.. policy.Zip(reference, (p, q) => scale * (p - (scale < 1 ? 0 : q)))];
     }
 
     // The vectors of TRL's documentation: log π -10 and -14, log ref -11 and -13, β 0.1, so Δ = 2.

@@ -254,7 +254,8 @@ public abstract class OnlineTrainer
         state = TrainingCheckpoint.Read(folder, Method, runner.Optimizer);
         if (state.Seed != arguments.Seed)
             throw new UserErrorException(
-                $"{folder}: was trained with --seed {state.Seed}, but --seed is {arguments.Seed}: the run would not continue the same");
+                $"{folder}: was trained with --seed {state.Seed}, but --seed is {arguments.Seed}: "
+                + "the run would not continue the same");
         state.MaxSteps = arguments.MaxSteps;
         random.Rewind(state.RandomOffset);
         if (state.Method is { } memory)

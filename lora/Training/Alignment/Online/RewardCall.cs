@@ -51,7 +51,8 @@ internal static class RewardCall
     }
 
     private static string Describe(IReadOnlyList<RewardSample> samples, int i, int step) =>
-        $"sample {i} of step {step} (prompt '{Short(samples[i].Prompt.Text)}', response '{Short(samples[i].Response)}')";
+        $"sample {i} of step {step} (prompt '{Short(samples[i].Prompt.Text)}', "
+        + $"response '{Short(samples[i].Response)}')";
 
     private static string Short(string text)
     {

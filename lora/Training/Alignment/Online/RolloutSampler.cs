@@ -8,7 +8,8 @@ namespace CudaLora.Lora;
 /// <param name="prompts">Records and their tokens.</param>
 /// <param name="stopIds">Tokens that end a response.</param>
 /// <param name="options">Numbers, lengths, temperature.</param>
-/// <param name="seed">Seed of order and sampling: a step's responses depend on it, the step and the policy alone.</param>
+/// <param name="seed">Seed of order and sampling: a step's responses depend on it, the step and the policy
+/// alone.</param>
 /// <param name="shuffle">Whether the order is shuffled.</param>
 internal sealed class RolloutSampler(
     CausalLM model, Tokenizer tokenizer, IReadOnlyList<(PromptRecord Record, int[] Ids)> prompts,

@@ -68,9 +68,10 @@ internal sealed class AlignReport(AlignResult result, RunFacts facts, string fol
     {
         var text = new StringBuilder();
         text.Append("# Alignment\n\n`").Append(facts.Command).Append("`\n\n");
-        text.Append("The bundled model answers in four manners at random after SFT; preferred is the polite one, which a ")
-            .Append("rule checks.\n\n");
-        text.Append("| policy | true reward | reward model | KL to SFT | right answers | tokens |\n|---|---|---|---|---|---|\n");
+        text.Append("The bundled model answers in four manners at random after SFT; preferred is the polite one, which ")
+            .Append("a rule checks.\n\n");
+        text.Append("| policy | true reward | reward model | KL to SFT | right answers | tokens |\n")
+            .Append("|---|---|---|---|---|---|\n");
         foreach (var policy in Policies)
         {
             text.Append(CultureInfo.InvariantCulture, $"| {policy.Name} | {policy.Report.MeanReward:0.000} | ")
@@ -113,8 +114,8 @@ internal sealed class AlignReport(AlignResult result, RunFacts facts, string fol
             terminal.Line($"  ppo     {Figures.OneLine(now.Response, terminal.Width - 10)}");
         }
         terminal.Line();
-        terminal.Line($"written to {folder}: report.md, {RunSummary.FileName}, curves; the policy is the adapter ppo on "
-            + "the model base");
+        terminal.Line($"written to {folder}: report.md, {RunSummary.FileName}, curves; the policy is the adapter ppo "
+            + "on the model base");
         terminal.Line("try next:");
         terminal.Line("  " + Shell.Line(
             "generate", "--model", Path.Combine(folder, "base"), "--adapter", Path.Combine(folder, "ppo"), "--template",

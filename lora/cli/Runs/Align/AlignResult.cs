@@ -24,7 +24,7 @@ internal sealed record AlignResult(
     RewardReport Reward, AlignPolicy Before, AlignPolicy After, IReadOnlyList<AlignPolicy> Others,
     IReadOnlyDictionary<string, double> Seconds)
 {
-    /// <summary>Mean true reward of the best of four responses of the SFT policy by the reward model, or null.</summary>
+    /// <summary>Mean true reward of the SFT policy's best of four responses by the reward model, or null.</summary>
     public double? BestOfFour { get; init; }
 
     /// <summary>Share of prompts at which PPO's answer is better, by the second reward model.</summary>

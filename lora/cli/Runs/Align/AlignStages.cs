@@ -88,8 +88,8 @@ internal sealed class AlignStages(
         var reward = RewardModel.Create(loaded.Model, Config(Folder("base")), random, stage);
         Train(folder, observer => new Trainer(
             Arguments(stage, 2e-3) with { NumTrainEpochs = 2, PerDeviceTrainBatchSize = 16 },
-            new LoraFineTuning(reward.Adapter!), new RewardLoss(0.01), PairBatches(plan.RewardPairs, pairSeed, 16), null,
-            random, observer).Run(stop));
+            new LoraFineTuning(reward.Adapter!), new RewardLoss(0.01), PairBatches(plan.RewardPairs, pairSeed, 16),
+            null, random, observer).Run(stop));
         return Frozen(reward);
     }
 
@@ -141,8 +141,9 @@ internal sealed class AlignStages(
         var random = new Generator((ulong)seed);
         var adapter = LoraAdapter.Create(loaded.Model, Config(Folder("base")), random, stage);
         Train(folder, observer => new Trainer(
-            Arguments(stage, 5e-4) with { NumTrainEpochs = 2, PerDeviceTrainBatchSize = 16 },
-            new LoraFineTuning(adapter), new Dpo(), PairBatches(plan.RewardPairs, 1, 16), null, random, observer)
+            Arguments(stage, 2e-4) with { NumTrainEpochs = 2, PerDeviceTrainBatchSize = 16 },
+            new LoraFineTuning(adapter), new Dpo(new DpoOptions { Beta = 0.5 }), PairBatches(plan.RewardPairs, 1, 16),
+            null, random, observer)
             .Run(stop));
         return adapter;
     }
