@@ -59,6 +59,8 @@ public sealed class OnlineCommandTests(TinyModelFolder tiny) : IClassFixture<Tin
     {
         string[] start = ["ppo", "--model", tiny.Model, "--data", tiny.Data, "--output", folder.File("o")];
         CliRun.Of(start).AssertFails(2, "either --reward-model or --reward is needed");
+        CliRun.Of([.. start, "--reward", "short", "--init-lora-weights", "pissa"])
+            .AssertFails(2, "--init-lora-weights pissa changes the base");
         CliRun.Of([.. start, "--reward", "kindness"]).AssertFails(2, "--reward must be one of exact", "'kindness'");
         CliRun.Of([.. start, "--reward-model", tiny.Model, "--response-length", "8"])
             .AssertFails(1, "adapter_config.json");

@@ -17,6 +17,7 @@ public sealed class PreferenceCommandTests(TinyModelFolder tiny) : IClassFixture
     [InlineData("dpo", "eval_accuracies_after", "--loss-type", "ipo")]
     [InlineData("dpo", "eval_accuracies_after", "--loss-type", "simpo")]
     [InlineData("dpo", "eval_accuracies_after", "--method", "full")]
+    [InlineData("dpo", "eval_accuracies_after", "--init-lora-weights", "pissa")]
     [InlineData("orpo", "eval_accuracies_after")]
     [InlineData("kto", "eval_margins_after")]
     [InlineData("reward", "eval_accuracy_after")]

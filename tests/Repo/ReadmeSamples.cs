@@ -57,10 +57,7 @@ public class ReadmeSamples
     public void EmbeddingSwapsAdapters()
     {
         using var folder = new TemporaryFolder();
-        var model = Path.Combine("models", "TinyStories-656K");
-        Directory.CreateDirectory(folder.File(model));
-        foreach (var file in Directory.GetFiles(SourceTree.Full("lora/cli/bundled/model")))
-            File.Copy(file, Path.Combine(folder.File(model), Path.GetFileName(file)));
+        var model = CopyModel(folder);
         using (var made = CausalLM.Load(folder.File(model)))
         {
             foreach (var name in (string[])["stories", "poems"])
@@ -70,16 +67,7 @@ public class ReadmeSamples
                 adapter.Save(folder.File(Path.Combine("out", name)));
             }
         }
-        var former = Directory.GetCurrentDirectory();
-        try
-        {
-            Directory.SetCurrentDirectory(folder.Path);
-            Embedding();
-        }
-        finally
-        {
-            Directory.SetCurrentDirectory(former);
-        }
+        InFolder(folder, Embedding);
         var texts = Console.ToString().ReplaceLineEndings("\n").Split('\n');
         Assert.NotEqual(texts[0], texts[1]);
     }
@@ -96,5 +84,55 @@ public class ReadmeSamples
         Console.WriteLine(tokenizer.Decode(model.Generate(prompt, options).Tokens));
         stories.Activate(); // a few pointer writes: the base is shared
         Console.WriteLine(tokenizer.Decode(model.Generate(prompt, options).Tokens));
+    }
+
+    [Fact]
+    public void PpoFollowsARewardOfYourOwn()
+    {
+        using var folder = new TemporaryFolder();
+        CopyModel(folder);
+        InFolder(folder, OwnReward);
+        Assert.StartsWith("20 steps", Console.ToString(), StringComparison.Ordinal);
+        Assert.True(File.Exists(folder.File("out/brief/adapter_model.safetensors")));
+    }
+
+    private void OwnReward()
+    {
+        using var model = CausalLM.Load("models/TinyStories-656K");
+        var tokenizer = Tokenizer.Load("models/TinyStories-656K");
+        using var policy = LoraAdapter.Create(model, new LoraConfig(), new Generator(1));
+        using var values = new ValueHead(model);
+
+        var brief = new FunctionReward("brief", sample => -sample.ResponseIds.Count); // any C# of yours
+        var prompt = new PromptRecord(new PromptExample("Once upon a time", ""));
+        var run = new OnlineRun(
+            [(prompt, tokenizer.Encode("Once upon a time"))], tokenizer, model.Generation.EosTokenIds, brief);
+        var arguments = new TrainingArguments { OutputDir = "out/brief", MaxSteps = 20, LearningRate = 1e-3 };
+        var options = new PpoOptions { Prompts = 16, ResponseLength = 12 };
+        var result = new PpoTrainer(arguments, options, new PolicyFineTuning(policy, values), run).Run();
+        Console.WriteLine($"{result.Steps} steps, {result.TokensPerSecond:F0} tokens/s");
+    }
+
+    private static string CopyModel(TemporaryFolder folder)
+    {
+        var model = Path.Combine("models", "TinyStories-656K");
+        Directory.CreateDirectory(folder.File(model));
+        foreach (var file in Directory.GetFiles(SourceTree.Full("lora/cli/bundled/model")))
+            File.Copy(file, Path.Combine(folder.File(model), Path.GetFileName(file)));
+        return model;
+    }
+
+    private static void InFolder(TemporaryFolder folder, Action work)
+    {
+        var former = Directory.GetCurrentDirectory();
+        try
+        {
+            Directory.SetCurrentDirectory(folder.Path);
+            work();
+        }
+        finally
+        {
+            Directory.SetCurrentDirectory(former);
+        }
     }
 }

@@ -18,6 +18,10 @@ internal readonly ref struct ReferencePolicy
         var active = model.ActiveAdapter ?? throw new InvalidOperationException(
             "[reference_policy] the model must have an adapter, whose absence is the reference, but has none: compute "
             + "reference log-probabilities before training");
+        if (active is LoraAdapter { Config.IsPartOfBase: true })
+            throw new InvalidOperationException(
+                "[reference_policy] an adapter that took its values from the base (PiSSA, OLoRA) leaves no reference "
+                + "behind: compute reference log-probabilities before training");
         active.Deactivate();
         return new ReferencePolicy(active);
     }

@@ -23,7 +23,7 @@ internal sealed class AlignCommand() : CliCommand(
         "output_dir", "Folder for the report and a folder per stage", "out/align", "out/align", aka: ["output"]);
 
     private static readonly Setting<int?> PpoSteps = Make.MaybeInt(
-        "ppo_steps", "Steps of PPO", "20", 1, "30 with --quick, 50 without");
+        "ppo_steps", "Steps of PPO", "20", 1, "40 with --quick, 50 without");
 
     protected override int Run(SettingValues values, Terminal terminal)
     {

@@ -32,6 +32,7 @@ internal abstract class OnlineCommand : CliCommand
         var model = BundledExample.RequireModel(values.Get(PreferenceSettings.Model));
         var data = values.Require(OnlineSettings.Data);
         var arguments = OnlineSettings.Arguments(values);
+        PreferenceSettings.CheckInit(values, keepsBase: true);
         if (values.Get(OnlineSettings.Reward) is null == values.Get(OnlineSettings.RewardModel) is null)
             throw new UsageException(
                 $"either {OnlineSettings.RewardModel.Flag} or {OnlineSettings.Reward.Flag} is needed");

@@ -61,6 +61,7 @@ internal abstract class PreferenceCommand : CliCommand
         var data = values.Require(PreferenceSettings.Data);
         var output = values.Require(TrainSettings.OutputDir);
         var isLora = values.Get(PreferenceSettings.Method) == "lora";
+        PreferenceSettings.CheckInit(values);
         var objective = Objective(values);
         var adapterConfig = isLora ? AdapterSettings.Config(values, model) : null;
         using var device = SharedSettings.Apply(values);
@@ -92,14 +93,15 @@ internal abstract class PreferenceCommand : CliCommand
         void Note(string message) => terminal.Line($"note: {message}");
     }
 
-    // Without an adapter to switch off, and when an adapter goes on being trained, the reference is the model as it is
-    // now.
+    // Without an adapter to switch off, when an adapter goes on being trained, and when a new one took its values from
+    // the base, the reference is the model as it is now.
     private static void PrepareReference(
         SettingValues values, LoadedModel loaded, PreferenceData train, PreferenceData held,
         TrainingArguments arguments, Action<string> note)
     {
-        var goesOn = values.Get(MethodSettings.StartAdapter) is not null;
-        if (loaded.Adapter is not null && !goesOn && !values.Get(PreferenceSettings.Precompute)) return;
+        var leavesBase = values.Get(MethodSettings.StartAdapter) is null
+            && !PreferenceSettings.TakesFromBase(values);
+        if (loaded.Adapter is not null && leavesBase && !values.Get(PreferenceSettings.Precompute)) return;
         note($"the reference scores {Figures.Count(train.Examples.Count + held.Examples.Count)} responses first");
         foreach (var part in (PreferenceData[])[train, held])
         {

@@ -25,6 +25,21 @@ internal static class PreferenceSettings
     public static SettingGroup MethodGroup() =>
         new("Method", [Method, MethodSettings.StartAdapter, .. AdapterSettings.All]);
 
+    /// <summary>Whether a new adapter takes its values from the base, which changes it.</summary>
+    public static bool TakesFromBase(SettingValues values) => values.Get(AdapterSettings.Init) is var init
+        && (init == "olora" || init.StartsWith("pissa", StringComparison.Ordinal));
+
+    /// <summary>Refuses beginnings that need what only <c>train</c> has.</summary>
+    public static void CheckInit(SettingValues values, bool keepsBase = false)
+    {
+        var init = values.Get(AdapterSettings.Init);
+        if (init is "eva" or "loftq")
+            throw new UsageException($"{AdapterSettings.Init.Flag} {init} is for cudalora train");
+        if (keepsBase && TakesFromBase(values))
+            throw new UsageException($"{AdapterSettings.Init.Flag} {init} changes the base, but the base without the "
+                + "adapter is the reference");
+    }
+
     /// <summary>The data group; what is specific to a method comes after the shared ones.</summary>
     public static SettingGroup DataGroup() => new(
         "Model and data", Model, Data, DataSettings.EvalData, DataSettings.ValSize, DataSettings.Template,

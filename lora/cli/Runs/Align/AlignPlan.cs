@@ -10,14 +10,14 @@ internal sealed record AlignPlan
     /// experiment.</summary>
     public static AlignPlan Full { get; } = new()
     {
-        SftEpochs = 4,
+        SftEpochs = 6,
         RewardPairs = 800,
         PpoSteps = 50,
         HasOthers = true,
     };
 
     /// <summary>Passes of SFT.</summary>
-    public double SftEpochs { get; init; } = 3;
+    public double SftEpochs { get; init; } = 5;
 
     /// <summary>Pairs that the reward model learns from.</summary>
     public int RewardPairs { get; init; } = 400;
@@ -26,7 +26,7 @@ internal sealed record AlignPlan
     public int HeldOut { get; init; } = 150;
 
     /// <summary>PPO steps.</summary>
-    public int PpoSteps { get; init; } = 30;
+    public int PpoSteps { get; init; } = 40;
 
     /// <summary>Responses of a PPO step.</summary>
     public int Responses { get; init; } = 64;
