@@ -6,8 +6,8 @@ using CudaLora.Lora;
 namespace CudaLora.Tests.Lora;
 
 /// <summary>
-/// Every kind of adapter on the CUDA device: the losses of three steps in F32 are those of the CPU, as the same products
-/// are added in another order; two updates of AdamW let them grow to about 1e-5.
+/// Every kind of adapter on the CUDA device: the losses of three steps in F32 are those of the CPU, as the same
+/// products are added in another order; two updates of AdamW let them grow to about 1e-5.
 /// </summary>
 public class CudaMethodTests
 {
