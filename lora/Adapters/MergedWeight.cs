@@ -12,7 +12,7 @@ internal sealed class MergedWeight : IDisposable
     private readonly Tensor? weight; // null when it is 4-bit
     private readonly Tensor? bias;
 
-    /// <summary>Lets <paramref name="change"/> edit the weight (out, in) and the bias, both floats on the CPU.</summary>
+    /// <summary>Lets <paramref name="change"/> edit the weight (out, in) and the bias, floats on the CPU.</summary>
     public MergedWeight(Linear linear, Action<Tensor, Tensor?> change)
     {
         this.linear = linear;

@@ -20,8 +20,8 @@ public static class TargetModules
     /// <param name="family">Decides the targets if the config has none.</param>
     /// <param name="everyNameMustMatch">Refuse a list with a name that no module has. PEFT does not; adapters made
     /// elsewhere may list names of several families.</param>
-    /// <exception cref="UserErrorException">Nothing matches, or a match is neither a linear layer nor an embedding; lists what
-    /// exists.</exception>
+    /// <exception cref="UserErrorException">Nothing matches, or a match is neither a linear layer nor an embedding;
+    /// lists what exists.</exception>
     public static IReadOnlyList<LoraTarget> Resolve(
         LoraConfig config, IReadOnlyList<ModulePath> modules, ModelFamily family, bool everyNameMustMatch = true)
     {
@@ -38,7 +38,8 @@ public static class TargetModules
             {
                 if (!IsSelected(selector, config, module) || !layer.Accepts(module.Path)) continue;
                 if (!module.IsLinear && module.Kind != ModuleKind.Embedding)
-                    throw new UserErrorException($"target_modules must be linear or embedding layers, but '{module.Path}' is not; "
+                    throw new UserErrorException(
+                        $"target_modules must be linear or embedding layers, but '{module.Path}' is not; "
                         + $"there are: {Existing(modules)}");
                 int rank = First(ranks, module.Path, config.R);
                 double alpha = First(alphas, module.Path, config.LoraAlpha);

@@ -3,8 +3,8 @@ using CudaLora.Engine;
 namespace CudaLora.Lora;
 
 /// <summary>
-/// Trained tokens in front of every text: as embeddings that run through all blocks, or as keys and values of each layer
-/// that only the others look at.
+/// Trained tokens in front of every text: as embeddings that run through all blocks, or as keys and values of each
+/// layer that only the others look at.
 /// </summary>
 internal abstract class VirtualTokens
 {
@@ -17,6 +17,6 @@ internal abstract class VirtualTokens
     /// <summary>Their embeddings (N, C), or null.</summary>
     public virtual Tensor? Embeddings() => null;
 
-    /// <summary>Their keys and values in a layer, each (N, G, D) and as they are in a cache: rotated; or null.</summary>
+    /// <summary>Their keys and values in a layer, each (N, G, D) and rotated, as in a cache; or null.</summary>
     public virtual (Tensor Keys, Tensor Values)? KeysAndValues(int layer) => null;
 }

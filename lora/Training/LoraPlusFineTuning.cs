@@ -3,8 +3,8 @@ using CudaLora.Engine;
 namespace CudaLora.Lora;
 
 /// <summary>
-/// LoRA+ (Hayou et al. 2024, arXiv 2402.12354): B learns faster than A by a fixed ratio, as A's features need. Groups as
-/// in PEFT and the authors' code.
+/// LoRA+ (Hayou et al. 2024, arXiv 2402.12354): B learns faster than A by a fixed ratio, as A's features need. Groups
+/// as in PEFT and the authors' code.
 /// </summary>
 /// <param name="adapter">The adapter, active on its model.</param>
 /// <param name="ratio">Learning rate of B over that of A.</param>

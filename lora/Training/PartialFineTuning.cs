@@ -51,7 +51,7 @@ public sealed class PartialFineTuning : IFineTuning
     {
         if (count < 1 || count > model.Config.Layers)
             throw new UserErrorException(
-                $"--freeze-trainable-layers must be 1 to {model.Config.Layers}, the layers of the model, but is {count}");
+                $"--freeze-trainable-layers must be 1 to {model.Config.Layers}, the model's layers, but is {count}");
         return new PartialFineTuning(
             model, "last-layers",
             model.Modules().OfType<TransformerBlock>().TakeLast(count).SelectMany(block => block.Parameters()));

@@ -112,7 +112,8 @@ public sealed class MethodCommandTests(TinyModelFolder tiny) : IClassFixture<Tin
         "--num-virtual-tokens", "100000")]
     [InlineData("use_dora adapts linear layers, but target_modules has embed_tokens", "--method", "dora",
         "--target-modules", "embed_tokens")]
-    [InlineData("use_dora cannot be combined with init_lora_weights pissa", "--use-dora", "--init-lora-weights", "pissa")]
+    [InlineData("use_dora cannot be combined with init_lora_weights pissa", "--use-dora", "--init-lora-weights",
+        "pissa")]
     [InlineData("lora_bias cannot be combined with use_dora", "--use-dora", "--lora-bias")]
     public void CombinationsThatCannotBeAreRefusedBeforeAnythingIsLoaded(string message, params string[] args)
     {

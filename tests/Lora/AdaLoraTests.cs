@@ -294,11 +294,13 @@ public sealed class AdaLoraTests : IDisposable
                 {
                     double product = i == j ? -1 : 0;
                     for (var t = 0; t < length; t++)
-                        product += (double)p[rows ? (i * length) + t : (t * 3) + i] * p[rows ? (j * length) + t : (t * 3) + j];
+                        product += (double)p[At(i, t)] * p[At(j, t)];
                     square += product * product;
                 }
             }
             return Math.Sqrt(square);
+
+            int At(int row, int t) => rows ? (row * length) + t : (t * 3) + row;
         }
     }
 

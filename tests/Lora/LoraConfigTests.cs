@@ -98,7 +98,8 @@ public sealed class LoraConfigTests : IDisposable
     }
 
     [Theory]
-    [InlineData("\"velora_config\":true", "'velora_config' must be absent, null, false or empty (not supported), but is true")]
+    [InlineData("\"velora_config\":true",
+        "'velora_config' must be absent, null, false or empty (not supported), but is true")]
     [InlineData("\"use_qalora\":true", "'use_qalora'")]
     [InlineData("\"lora_bias\":true,\"use_dora\":true", "lora_bias cannot be combined with use_dora")]
     [InlineData("\"alora_invocation_tokens\":[1]", "'alora_invocation_tokens'")]
@@ -108,7 +109,8 @@ public sealed class LoraConfigTests : IDisposable
     [InlineData("\"trainable_token_indices\":[5]", "'trainable_token_indices'")]
     [InlineData("\"kasa_config\":{\"a\":1}", "'kasa_config'")]
     [InlineData("\"use_bdlora\":true", "'use_bdlora'")]
-    [InlineData("\"init_lora_weights\":\"corda\"", "'init_lora_weights' must be true, false or one of true, gaussian, ")]
+    [InlineData("\"init_lora_weights\":\"corda\"",
+        "'init_lora_weights' must be true, false or one of true, gaussian, ")]
     [InlineData("\"bias\":\"some\"", "'bias' must be one of none, all, lora_only, but is \"some\"")]
     [InlineData("\"r\":0", "r must be at least 1, but is 0")]
     [InlineData("\"r\":8.5", "'r' must be a whole number, but is 8.5")]

@@ -93,7 +93,8 @@ public sealed class LoraVariantTests : IDisposable
         layer.Weight.Value.CopyFrom(golden.Read("w"));
         layer.Bias!.Value.CopyFrom(golden.Read("bias"));
         // alpha / r = 1.5.
-        using var lora = LoraLinear.From(layer, new LoraConfig { R = 2, LoraAlpha = 3, UseDora = true }, new Generator(5));
+        var config = new LoraConfig { R = 2, LoraAlpha = 3, UseDora = true };
+        using var lora = LoraLinear.From(layer, config, new Generator(5));
         lora.A.Value.CopyFrom(golden.Read("a"));
         lora.B.Value.CopyFrom(golden.Read("b"));
         lora.Dora!.Vector.Value.CopyFrom(golden.Read("m"));

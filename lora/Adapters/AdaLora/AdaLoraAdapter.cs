@@ -129,7 +129,10 @@ public sealed class AdaLoraAdapter : LayerwiseAdapter
         var (width, height) = (layer.A.Value.Shape[1], layer.B.Value.Shape[0]);
         var rank = kept.Count(k => k);
         yield return PeftSlot.Of(layer.A) with { Value = Gather(layer.A.Value, Shape.Of(rank, width), kept, width, 1) };
-        yield return PeftSlot.Of(layer.B) with { Value = Gather(layer.B.Value, Shape.Of(height, rank), kept, 1, height) };
+        yield return PeftSlot.Of(layer.B) with
+        {
+            Value = Gather(layer.B.Value, Shape.Of(height, rank), kept, 1, height),
+        };
         yield return PeftSlot.Of(layer.E) with { Value = Gather(layer.E.Value, Shape.Of(rank, 1), kept, 1, 1) };
     }
 

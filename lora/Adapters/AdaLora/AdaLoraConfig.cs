@@ -102,13 +102,16 @@ public sealed record AdaLoraConfig
     {
         Lora.Validate();
         if (InitR < 1 || TargetR < 0)
-            throw new UserErrorException($"init_r must be at least 1 and target_r 0, but they are {InitR} and {TargetR}");
+            throw new UserErrorException(
+                $"init_r must be at least 1 and target_r 0, but they are {InitR} and {TargetR}");
         if (TargetR > InitR)
             throw new UserErrorException(
-                $"target_r must not be above init_r, but they are {TargetR} and {InitR}: AdaLoRA only takes ranks away");
+                $"target_r must not be above init_r, but they are {TargetR} and {InitR}: "
+                + "AdaLoRA only takes ranks away");
         if (TInit < 0 || TFinal < 0 || DeltaT < 1)
             throw new UserErrorException(
-                $"tinit and tfinal must not be negative and deltaT at least 1, but they are {TInit}, {TFinal}, {DeltaT}");
+                "tinit and tfinal must not be negative and deltaT at least 1, "
+                + $"but they are {TInit}, {TFinal}, {DeltaT}");
         if (TotalStep < 1)
             throw new UserErrorException($"total_step must be the number of steps of the run, but is {TotalStep}");
         if (TInit >= TotalStep - TFinal)

@@ -11,7 +11,10 @@ namespace CudaLora.Lora;
 public sealed class AdaLoraFineTuning(AdaLoraAdapter adapter) : AdapterFineTuning(adapter, "adalora"), IFineTuning
 {
     private readonly (Importance A, Importance B, Importance E)[] scores =
-        [.. adapter.Layers.Select(layer => (new Importance(layer.A), new Importance(layer.B), new Importance(layer.E)))];
+    [
+        .. adapter.Layers.Select(layer =>
+            (new Importance(layer.A), new Importance(layer.B), new Importance(layer.E))),
+    ];
 
     private AdaLoraConfig Config => adapter.Config;
 
@@ -104,11 +107,12 @@ public sealed class AdaLoraFineTuning(AdaLoraAdapter adapter) : AdapterFineTunin
         if (norm == 0 || value.Grad is not { } gradient)
             return norm;
         var total = gradient.OnHost();
+        var to = total.Pointer<float>();
         var factor = (float)(2 * weight / norm);
         if (byRows)
-            Gemm.Run(false, false, rows, columns, rows, factor, m, rank, from, columns, 1, total.Pointer<float>(), columns);
+            Gemm.Run(false, false, rows, columns, rows, factor, m, rank, from, columns, 1, to, columns);
         else
-            Gemm.Run(false, false, rows, columns, rank, factor, from, columns, m, rank, 1, total.Pointer<float>(), columns);
+            Gemm.Run(false, false, rows, columns, rank, factor, from, columns, m, rank, 1, to, columns);
         if (total == gradient)
             return norm;
         gradient.CopyFrom(total);

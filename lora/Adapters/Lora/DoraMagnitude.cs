@@ -47,7 +47,7 @@ public sealed class DoraMagnitude : IDisposable
         return linear.Plain(x).Sub(Unbiased(linear, dropped)).Add(lora.Product(dropped, null, default).Mul(share));
     }
 
-    /// <summary>Row i of W + s B A times m / n of the row, with <see cref="Norms"/> from before W was changed.</summary>
+    /// <summary>Row i of W + s B A times m / n, with <see cref="Norms"/> from before W was changed.</summary>
     internal void ScaleRows(Tensor weight, float[] n)
     {
         var (m, k) = (Vector.Value.ToArray(), weight.Shape[1]);

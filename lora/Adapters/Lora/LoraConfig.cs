@@ -141,8 +141,8 @@ public sealed record LoraConfig
         }
         var name = LoraInitNames.Of(InitLoraWeights, PissaIterations);
         if (UseDora && IsPartOfBase)
-            throw new UserErrorException($"use_dora cannot be combined with init_lora_weights {name}: its norms are those "
-                + "of the whole base weight");
+            throw new UserErrorException(
+                $"use_dora cannot be combined with init_lora_weights {name}: its norms are those of the whole base weight");
         if (BiasOnB && UseDora)
             throw new UserErrorException("lora_bias cannot be combined with use_dora");
         if (BiasOnB && InitLoraWeights is not (LoraInit.Default or LoraInit.Random))

@@ -24,7 +24,8 @@ internal static class LoraInitializers
         };
         var source = new DeviceParameters(new RandomParameters(random), linear.Device, DType.F32);
         var made = (
-            A: source.Get(default, Shape.Of(rank, k), a), B: source.Get(default, Shape.Of(n, rank), b), FromBase: false);
+            A: source.Get(default, Shape.Of(rank, k), a), B: source.Get(default, Shape.Of(n, rank), b),
+            FromBase: false);
         using var scope = TensorScope.Begin();
         var computed = config.InitLoraWeights switch
         {

@@ -23,7 +23,7 @@ public sealed partial class LoraLinear
             return;
         if (BiasOnB is not null && Linear.Bias is null)
             throw new UserErrorException(
-                $"{Linear.Path}: an adapter with lora_bias cannot be merged into a layer without bias; use it as it is");
+                $"{Linear.Path}: an adapter with lora_bias cannot be merged into a layer without bias");
         IsMerged = true;
         if (Linear.Quantized is not null)
         {
@@ -91,6 +91,7 @@ public sealed partial class LoraLinear
         Tensor left = b.To(Device.Cpu), right = a.To(Device.Cpu);
         var (n, k, r) = (w.Shape[0], w.Shape[1], right.Shape[0]);
         Gemm.Run(
-            false, false, n, k, r, scale, left.Pointer<float>(), r, right.Pointer<float>(), k, 1, w.Pointer<float>(), k);
+            false, false, n, k, r, scale, left.Pointer<float>(), r, right.Pointer<float>(), k, 1, w.Pointer<float>(),
+            k);
     }
 }

@@ -3,8 +3,8 @@ using CudaLora.Engine;
 namespace CudaLora.Lora;
 
 /// <summary>
-/// Sigmoid, tanh and ReLU out of the ops there are: the encoders of prompts are a few thousand values, so that kernels of
-/// their own would gain nothing.
+/// Sigmoid, tanh and ReLU out of the ops there are: the encoders of prompts are a few thousand values, so that kernels
+/// of their own would gain nothing.
 /// </summary>
 internal static class Squash
 {

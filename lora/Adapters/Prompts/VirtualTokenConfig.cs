@@ -85,8 +85,8 @@ public sealed record VirtualTokenConfig
             throw new UserErrorException($"num_virtual_tokens must be at least 1, but is {Count}");
         if (Count >= model.MaxPositions)
             throw new UserErrorException(
-                $"num_virtual_tokens must leave room in the model's context (max_position_embeddings), but is {Count} of "
-                + $"{model.MaxPositions}");
+                $"num_virtual_tokens must leave room in the model's context (max_position_embeddings), but is {Count} "
+                + $"of {model.MaxPositions}");
         if (EncoderHiddenSize < 1 || EncoderLayers < 1)
             throw new UserErrorException(
                 "encoder_hidden_size and encoder_num_layers must be at least 1, but are "

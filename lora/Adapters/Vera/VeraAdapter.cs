@@ -61,7 +61,9 @@ public sealed class VeraAdapter : LayerwiseAdapter
     }
 
     private protected override IEnumerable<PeftSlot> Slots() =>
-        base.Slots().Append(new PeftSlot("base_model.vera_A", a.Value)).Append(new PeftSlot("base_model.vera_B", b.Value));
+    [
+        .. base.Slots(), new PeftSlot("base_model.vera_A", a.Value), new PeftSlot("base_model.vera_B", b.Value),
+    ];
 
     private protected override void ReadValues(string folder)
     {

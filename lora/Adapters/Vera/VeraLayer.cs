@@ -4,8 +4,8 @@ using CudaLora.Kernels.Simd;
 namespace CudaLora.Lora;
 
 /// <summary>
-/// y = x W0ᵀ + b₀ + (b ⊙ B) (d ⊙ A) drop(x): A and B are random, frozen and the first columns and rows of those that all
-/// layers share; the vectors d (r) and b (out) train (Kopiczko et al. 2023, arXiv 2310.11454).
+/// y = x W0ᵀ + b₀ + (b ⊙ B) (d ⊙ A) drop(x): A and B are random, frozen and the first columns and rows of those that
+/// all layers share; the vectors d (r) and b (out) train (Kopiczko et al. 2023, arXiv 2310.11454).
 /// </summary>
 internal sealed unsafe class VeraLayer : ILinearAdapter, IAdapterLayer
 {

@@ -41,7 +41,8 @@ internal sealed class CompareCommand() : CliCommand(
     private static readonly Setting<int?> Steps = Make.MaybeInt(
         "max_steps", "Optimiser steps of each run", "300", 1, $"{UsualSteps}; {QuickSteps} if quick");
 
-    private static readonly Setting<int> Seeds = Make.Int("seeds", "Runs of each method, each with its seed", 3, "5", 1);
+    private static readonly Setting<int> Seeds = Make.Int(
+        "seeds", "Runs of each method, each with its seed", 3, "5", 1);
 
     private static readonly Setting<int> BatchSize = Make.Int(
         "per_device_train_batch_size", "Examples per step", 32, "16", 1, aka: ["batch_size"]);
@@ -70,10 +71,10 @@ internal sealed class CompareCommand() : CliCommand(
         var output = values.Require(Output);
         var steps = values.Get(Steps) ?? (values.Get(Quick) ? QuickSteps : UsualSteps);
         var options = TrainOptions(values, steps);
-        var rows = methods.Select(method => new CompareRow(method, [.. Enumerable.Range(0, values.Get(Seeds)).Select(i =>
-            new CompareCell(
-                method, FirstSeed + i, Path.Combine(output, "runs", $"{method}-{FirstSeed + i}"), options))])).ToArray();
-        if (!RunAll(terminal, rows, values.Get(Seeds)))
+        int[] seeds = [.. Enumerable.Range(FirstSeed, values.Get(Seeds))];
+        var rows = methods.Select(method => new CompareRow(method, [.. seeds.Select(seed =>
+            new CompareCell(method, seed, Path.Combine(output, "runs", $"{method}-{seed}"), options))])).ToArray();
+        if (!RunAll(terminal, rows, seeds.Length))
         {
             terminal.Line($"interrupted; go on with:\n  {values.CommandLine}");
             return ExitCode.Interrupted;
@@ -132,7 +133,8 @@ internal sealed class CompareCommand() : CliCommand(
         Add("--model", values.Get(Model));
         Add("--data", values.Get(Data));
         Add("--eval-data", values.Get(EvalData));
-        if (values.Get(LearningRate) is double rate) Add("--learning-rate", rate.ToString("R", CultureInfo.InvariantCulture));
+        if (values.Get(LearningRate) is double rate)
+            Add("--learning-rate", rate.ToString("R", CultureInfo.InvariantCulture));
         if (values.IsGiven(SharedSettings.Threads)) Add("--threads", SharedSettings.Threads.Texts(
             values.Get(SharedSettings.Threads))![0]);
         return [.. options];

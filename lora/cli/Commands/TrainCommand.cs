@@ -13,7 +13,8 @@ internal sealed class TrainCommand() : CliCommand(
             DataSettings.Delimiter, DataSettings.Template, DataSettings.TrainOnPrompt, DataSettings.MaxLength,
             DataSettings.Packing, DataSettings.GroupByLength, DataSettings.MaxSamples, DataSettings.MaxEvalSamples,
             DataSettings.ExactMatchSamples),
-        MethodSettings.Group, MethodSettings.Others, QuantizeSettings.LoadGroup, TrainSettings.Training, TrainSettings.Noise, TrainSettings.Watching,
+        MethodSettings.Group, MethodSettings.Others, QuantizeSettings.LoadGroup, TrainSettings.Training,
+        TrainSettings.Noise, TrainSettings.Watching,
         TrainSettings.Machine,
     ],
     [
@@ -53,7 +54,8 @@ internal sealed class TrainCommand() : CliCommand(
         terminal.Line(device.ToString());
 
         using var loaded = LoadedModel.Load(
-            model, values.Get(DataSettings.Template), null, Note, device.Placement(trainAll: chosen.TrainsBase), quantization);
+            model, values.Get(DataSettings.Template), null, Note, device.Placement(trainAll: chosen.TrainsBase),
+            quantization);
         loaded.VirtualTokens = chosen.VirtualTokens(values);
         terminal.Line($"model: {model} ({loaded.Describe()})");
         var encoder = loaded.Encoder(values, Note);

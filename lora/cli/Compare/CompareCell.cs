@@ -6,8 +6,8 @@ using CudaLora.Lora;
 namespace CudaLora.Cli;
 
 /// <summary>
-/// One run of the comparison: a method with a seed, trained by the <c>train</c> command into a folder of its own. What a
-/// former comparison has finished with the same options is not run again.
+/// One run of the comparison: a method with a seed, trained by the <c>train</c> command into a folder of its own. What
+/// a former comparison has finished with the same options is not run again.
 /// </summary>
 internal sealed class CompareCell(string method, int seed, string folder, string[] options)
 {
@@ -105,6 +105,7 @@ internal sealed class CompareCell(string method, int seed, string folder, string
         Losses = [.. TrainerState.Read(folder).LogHistory.Where(row => row["eval_loss"] is not null)
             .Select(row => ((int)row["step"]!, (double)row["eval_loss"]!)), (steps, Loss)];
         FileBytes = Weights
-            .Select(name => new FileInfo(Path.Combine(folder, name))).Where(file => file.Exists).Sum(file => file.Length);
+            .Select(name => new FileInfo(Path.Combine(folder, name)))
+            .Where(file => file.Exists).Sum(file => file.Length);
     }
 }

@@ -13,8 +13,9 @@ internal static class CompareChart
     {
         CompareRow[] done = [.. rows.Where(row => row.Error is null)];
         if (done.Length == 0) return;
-        Save(folder, "compare_parameters.png", "held-out loss over trained parameters", "trained parameters, powers of ten",
-            [.. done.Select(row => (row, Math.Log10(row.Trained)))]);
+        Save(
+            folder, "compare_parameters.png", "held-out loss over trained parameters",
+            "trained parameters, powers of ten", [.. done.Select(row => (row, Math.Log10(row.Trained)))]);
         Save(folder, "compare_time.png", $"held-out loss over the time of {steps} steps", "seconds",
             [.. done.Select(row => (row, steps * row.SecondsPerStep))]);
     }

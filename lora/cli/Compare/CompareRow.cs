@@ -26,7 +26,7 @@ internal sealed record CompareRow(string Method, IReadOnlyList<CompareCell> Cell
         ? Spread(done.Select(cell => cell.ExactMatch!.Value))
         : null;
 
-    /// <summary>Steps until the held-out loss was first seen at or below the target, or null if a seed never was.</summary>
+    /// <summary>Steps until the held-out loss was first at or below the target; null if a seed never was.</summary>
     public double? StepsTo(double target)
     {
         double sum = 0;

@@ -26,7 +26,8 @@ internal static class CompareTable
         foreach (var row in rows)
         {
             var cells = Cells(row, target);
-            text.Append($"| {string.Join(" | ", cells.Concat(Enumerable.Repeat("", Heads.Length - cells.Length)))} |\n");
+            var empty = Enumerable.Repeat("", Heads.Length - cells.Length);
+            text.Append($"| {string.Join(" | ", cells.Concat(empty))} |\n");
         }
         return text.Append("\n![loss over trained parameters](compare_parameters.png)\n\n"
             + "![loss over time](compare_time.png)\n").ToString();

@@ -12,8 +12,8 @@ internal sealed class AdaLoraMethod() : FineTuningMethod(
     public override IReadOnlyList<Setting> Settings =>
     [
         AdapterSettings.Alpha, AdapterSettings.Dropout, AdapterSettings.Targets, MethodSettings.InitR,
-        MethodSettings.TargetR, MethodSettings.TInit, MethodSettings.TFinal, MethodSettings.DeltaT, MethodSettings.Beta1,
-        MethodSettings.Beta2, MethodSettings.OrthRegWeight,
+        MethodSettings.TargetR, MethodSettings.TInit, MethodSettings.TFinal, MethodSettings.DeltaT,
+        MethodSettings.Beta1, MethodSettings.Beta2, MethodSettings.OrthRegWeight,
     ];
 
     public override bool GoesOn => false;

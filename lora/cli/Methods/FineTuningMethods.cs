@@ -36,9 +36,9 @@ internal static class FineTuningMethods
     {
         foreach (var setting in MethodSettings.All.Where(values.IsGiven))
         {
-            if (setting == MethodSettings.StartAdapter ? method.GoesOn : method.Settings.Contains(setting))
+            if (Takes(method, setting))
                 continue;
-            var owner = All.First(m => setting == MethodSettings.StartAdapter ? m.GoesOn : m.Settings.Contains(setting));
+            var owner = All.First(m => Takes(m, setting));
             throw new UsageException($"{setting.Flag} needs --method {owner.Name}, but the method is {method.Name}");
         }
         if (!method.TakesQuantized && values.Get(QuantizeSettings.OnLoad) != "none")
@@ -51,4 +51,7 @@ internal static class FineTuningMethods
             throw new UsageException(
                 $"{fixedBy.Flag} cannot be changed: --adapter goes on with an adapter that has its own");
     }
+
+    private static bool Takes(FineTuningMethod method, Setting setting) =>
+        setting == MethodSettings.StartAdapter ? method.GoesOn : method.Settings.Contains(setting);
 }

@@ -19,7 +19,9 @@ internal static class AdapterSettings
         v => v is >= 0 and < 1);
 
     public static readonly Setting<string[]> Targets = Make.List(
-        "target_modules", "Layers that get an adapter: names (also embed_tokens, lm_head), one regular expression, or all-linear", "q_proj,v_proj",
+        "target_modules",
+        "Layers that get an adapter: names (also embed_tokens, lm_head), one regular expression, or all-linear",
+        "q_proj,v_proj",
         "names of modules, separated by commas", ["all-linear"], aka: ["lora_target_modules", "lora_target"]);
 
     public static readonly Setting<bool> UseRsLora = Make.Switch("use_rslora", "Scale by alpha / sqrt(r)");

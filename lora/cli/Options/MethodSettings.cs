@@ -40,7 +40,8 @@ internal static class MethodSettings
         v => v is >= 0 and < 1);
 
     public static readonly Setting<double> Beta2 = Make.Number(
-        "beta2", "adalora: decay of its uncertainty", 0.85, "0.9", "a number from 0 to below 1", v => v is >= 0 and < 1);
+        "beta2", "adalora: decay of its uncertainty", 0.85, "0.9", "a number from 0 to below 1",
+        v => v is >= 0 and < 1);
 
     public static readonly Setting<double> OrthRegWeight = Make.Number(
         "orth_reg_weight", "adalora: weight of the penalty that keeps P and Q orthonormal", 0.5, "0.1",
@@ -60,7 +61,8 @@ internal static class MethodSettings
         "prefix_projection", "prefix: an MLP makes the prefix in training");
 
     public static readonly Setting<string> PromptInit = Make.Choice(
-        "prompt_tuning_init", "prefix, prompt: begin as a text, as random tokens of the vocabulary, or as random numbers",
+        "prompt_tuning_init",
+        "prefix, prompt: begin as a text, as random tokens of the vocabulary, or as random numbers",
         "text", ["text", "sample_vocab", "random"]);
 
     public static readonly Setting<string> PromptText = new(
@@ -97,8 +99,8 @@ internal static class MethodSettings
     /// <summary>Settings of single methods.</summary>
     public static readonly SettingGroup Others = new(
         "Other methods", InitR, TargetR, TInit, TFinal, DeltaT, Beta1, Beta2, OrthRegWeight, DInitial, Feedforward,
-        VirtualTokens, PrefixProjection, PromptInit, PromptText, EncoderType, EncoderSize, EncoderLayers, EncoderDropout,
-        LastLayers);
+        VirtualTokens, PrefixProjection, PromptInit, PromptText, EncoderType, EncoderSize, EncoderLayers,
+        EncoderDropout, LastLayers);
 
     /// <summary>Every setting that only some methods take.</summary>
     public static IReadOnlyList<Setting> All { get; } =

@@ -46,7 +46,8 @@ internal static class AdapterTable
     private static void PrintLora(Terminal terminal, LoraConfig config)
     {
         var rule = (config.UseRsLora ? ", rsLoRA" : "") + (config.BiasOnB ? ", bias on B" : "");
-        terminal.Line($"adapter     {(config.UseDora ? "DoRA" : "LoRA")}, r {config.R}, alpha {config.LoraAlpha}{rule}, "
+        var name = config.UseDora ? "DoRA" : "LoRA";
+        terminal.Line($"adapter     {name}, r {config.R}, alpha {config.LoraAlpha}{rule}, "
             + $"dropout {config.LoraDropout}");
         PrintTargets(terminal, config.BaseModel, config.TargetModules);
         if (config.ModulesToSave.Count > 0) terminal.Line($"in full     {string.Join(", ", config.ModulesToSave)}");

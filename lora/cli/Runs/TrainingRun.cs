@@ -29,7 +29,8 @@ internal sealed class TrainingRun(
         using (var log = new TrainingLog(arguments.OutputDir, arguments.LoggingSteps, history))
         {
             var observers = new ObserverGroup(log, history, view);
-            var trainer = new Trainer(arguments, method, objective, TrainBatches(loaded, train, arguments), HeldBatches(), random, observers);
+            var trainer = new Trainer(
+                arguments, method, objective, TrainBatches(loaded, train, arguments), HeldBatches(), random, observers);
             view.Show(() => result = trainer.Run(interrupt.Token));
         }
         if (before.Loss is double first) history.Eval.Insert(0, new LossPoint(0, first));
