@@ -1,0 +1,10 @@
+namespace CudaLora.Cli;
+
+/// <summary>All experiments, in the order the report has them.</summary>
+internal static class LabExperiments
+{
+    public static IReadOnlyList<LabExperiment> All { get; } =
+    [
+        new InitExperiment(),
+    ];
+}
