@@ -12,6 +12,7 @@ internal sealed class LabCommand(LabExperiment experiment) : CliCommand(
     {
         var command = new Command("lab", "Experiments that show how LoRA works: numbers, pictures, explanations.");
         foreach (var experiment in LabExperiments.All) command.Add(new LabCommand(experiment).On(terminal));
+        command.Add(new LabAllCommand().On(terminal));
         command.SetAction(int (ParseResult _) => throw new UsageException(
             $"lab needs one of {string.Join(", ", command.Subcommands.Select(sub => sub.Name))}"));
         return command;

@@ -77,10 +77,18 @@ internal sealed class InitExperiment() : LabExperiment(
     private static string Text(double value) =>
         value == 0 ? "0" : value.ToString("0.00e-0", CultureInfo.InvariantCulture);
 
+    // All of it for the first seed; the loss at the end is the mean over all seeds.
     private static Start Measure(LabOptions options, int steps, string name, LoraInit init)
     {
         options.Note($"init: {name}");
-        using var training = LabTraining.Load(options, options.Seed);
+        Start[] runs = [.. options.Seeds.Select(seed => Measure(options, seed, steps, name, init))];
+        runs[0].LastLosses = [.. runs.SelectMany(run => run.LastLosses)];
+        return runs[0];
+    }
+
+    private static Start Measure(LabOptions options, int seed, int steps, string name, LoraInit init)
+    {
+        using var training = LabTraining.Load(options, seed);
         var start = new Start(name) { BaseLoss = training.HeldOutLoss() };
         using var adapter = training.Lora(new LoraConfig
         {
@@ -93,7 +101,7 @@ internal sealed class InitExperiment() : LabExperiment(
         start.Watch(adapter);
         training.Run(new LoraFineTuning(adapter), steps, Rate, start);
         start.End();
-        start.LastLoss = training.HeldOutLoss();
+        start.LastLosses = [training.HeldOutLoss()];
         return start;
     }
 
@@ -110,7 +118,9 @@ internal sealed class InitExperiment() : LabExperiment(
 
         public double FirstLoss { get; set; }
 
-        public double LastLoss { get; set; }
+        public double[] LastLosses { get; set; } = [];
+
+        public double LastLoss => LastLosses.Average();
 
         public double MovedA { get; private set; }
 
@@ -156,6 +166,7 @@ internal sealed class InitExperiment() : LabExperiment(
             ["base_loss"] = BaseLoss,
             ["first_loss"] = FirstLoss,
             ["last_loss"] = LastLoss,
+            ["last_losses"] = LabNumbers.Array(LastLosses),
             ["moved_a"] = MovedA,
             ["moved_b"] = MovedB,
             ["grad_a"] = LabNumbers.Array(GradA),

@@ -6,5 +6,11 @@ internal static class LabExperiments
     public static IReadOnlyList<LabExperiment> All { get; } =
     [
         new InitExperiment(),
+        new RankExperiment(),
+        new PlacementExperiment(),
+        new SweepExperiment(),
+        new ParametersExperiment(),
+        new QuantizationExperiment(),
+        new KernelExperiment(),
     ];
 }

@@ -43,8 +43,12 @@ internal sealed class LabTraining : IDisposable
     public double HeldOutLoss() =>
         new Evaluator(new Sft(), TrainingRun.HeldBatches(loaded, held, 32)).Run(Model).Loss;
 
-    /// <summary>Trains at a constant rate; the observer sees every step. Nothing is left on disk.</summary>
-    public void Run(IFineTuning method, int steps, double rate, ITrainerObserver? observer = null)
+    /// <summary>
+    /// Trains at a constant rate; the observer sees every step, and the held-out loss each <paramref name="scoreEvery"/>
+    /// steps. Nothing is left on disk.
+    /// </summary>
+    public void Run(
+        IFineTuning method, int steps, double rate, ITrainerObserver? observer = null, int scoreEvery = 0)
     {
         var folder = Directory.CreateTempSubdirectory("cudalora-lab-");
         try
@@ -57,11 +61,14 @@ internal sealed class LabTraining : IDisposable
                 LearningRate = rate,
                 LrSchedulerType = "constant",
                 SaveStrategy = IntervalStrategy.No,
+                EvalStrategy = scoreEvery > 0 ? IntervalStrategy.Steps : IntervalStrategy.No,
+                EvalSteps = Math.Max(1, scoreEvery),
                 GroupByLength = true,
                 Seed = seed,
             };
             new Trainer(
-                arguments, method, new Sft(), TrainingRun.TrainBatches(loaded, train, arguments), null,
+                arguments, method, new Sft(), TrainingRun.TrainBatches(loaded, train, arguments),
+                scoreEvery > 0 ? TrainingRun.HeldBatches(loaded, held, 32) : null,
                 new Generator((ulong)seed), observer).Run();
         }
         finally
