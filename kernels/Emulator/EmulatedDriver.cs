@@ -48,7 +48,8 @@ public sealed unsafe partial class EmulatedDriver : ICudaDriver, IDisposable
     public bool KeepsTime => Emulator.Options.KeepsTime;
 
     /// <inheritdoc/>
-    public IGemm CreateGemm(CudaContext context) => new EmulatedGemm(this);
+    public IGemm CreateGemm(CudaContext context) =>
+        Emulator.Options.CountsProducts ? new PtxGemm(context) : new EmulatedGemm(this);
 
     /// <inheritdoc/>
     public CudaResult Init() => CudaResult.Success;

@@ -45,6 +45,12 @@ public sealed class EmulatorOptions
     /// </summary>
     public bool KeepsTime { get; init; }
 
+    /// <summary>
+    /// Matrix products by the project's PTX kernels, so that they are counted as any launch is; else by the CPU, which is
+    /// far faster.
+    /// </summary>
+    public bool CountsProducts { get; init; }
+
     /// <summary>Threads that run blocks; 0 means one per core.</summary>
     public int Workers { get; init; }
 

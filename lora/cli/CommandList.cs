@@ -18,6 +18,7 @@ internal static class CommandList
         yield return new GenerateCommand().On(terminal);
         yield return new EvalCommand().On(terminal);
         yield return new CompareCommand().On(terminal);
+        yield return LabCommand.Create(terminal);
         yield return new MergeCommand().On(terminal);
         yield return new QuantizeCommand().On(terminal);
         yield return new InspectCommand().On(terminal);
