@@ -10,7 +10,8 @@ namespace CudaLora.Lora;
 public static class LoftQ
 {
     /// <summary>
-    /// Sets A and B of every layer of <paramref name="adapter"/>. The first iteration leaves the codes as they are; each
+    /// Sets A and B of every layer of <paramref name="adapter"/>. The first iteration leaves the codes as they are;
+    /// each
     /// further one quantises W - s B A again, so that the base is no longer that of the folder and must be saved.
     /// </summary>
     /// <param name="adapter">A new adapter on a 4-bit model.</param>

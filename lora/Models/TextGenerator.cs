@@ -31,7 +31,8 @@ public sealed record Continuation(IReadOnlyList<int> Tokens, StopReason Stop)
 public static class TextGenerator
 {
     /// <summary>Continues one prompt.</summary>
-    /// <inheritdoc cref="Generate(CausalLM, IReadOnlyList{IReadOnlyList{int}}, SamplingOptions, Action{int, int}, CancellationToken)"/>
+    /// <inheritdoc cref="Generate(CausalLM, IReadOnlyList{IReadOnlyList{int}}, SamplingOptions, Action{int, int},
+    /// CancellationToken)"/>
     public static Continuation Generate(
         this CausalLM model, IReadOnlyList<int> prompt, SamplingOptions options, Action<int>? onToken = null,
         CancellationToken cancel = default) =>

@@ -131,9 +131,11 @@ public class QuantizedModelTests
         using (var dense = TinyModel.Create(hidden: 64))
             dense.Save(folder.File("dense"));
         using var model = CausalLM.Load(folder.File("dense"), quantization: Nested);
-        using var adapter = LoraAdapter.Create(model, Config() with { InitLoraWeights = LoraInit.LoftQ }, new Generator(1));
+        using var adapter = LoraAdapter.Create(
+            model, Config() with { InitLoraWeights = LoraInit.LoftQ }, new Generator(1));
         var errors = LoftQ.Initialize(adapter, folder.File("dense"), new Generator(2), iterations);
-        // White noise of 64 x 64: the 4 largest directions hold about 22 % of the energy, which leaves 0.88 of the norm.
+        // White noise of 64 x 64: the 4 largest directions hold about 22 % of the energy, which leaves 0.88 of the
+        // norm.
         Assert.All(errors, e => Assert.True(e.After.Relative < 0.9 * e.Before.Relative, $"{e.Before} {e.After}"));
         // What the forward pass adds is what was measured.
         var first = adapter.Layers[0];

@@ -112,7 +112,8 @@ public sealed class OnlineTrainerTests : IDisposable
         });
         using var policy = new Policy();
         var message = Refused(() => Train(policy, "ppo", folder.File("out"), 9, fails, save: 100));
-        Assert.StartsWith("ppo: reward 'fails' failed on sample 5 of step 3 (prompt '", message, StringComparison.Ordinal);
+        Assert.StartsWith(
+            "ppo: reward 'fails' failed on sample 5 of step 3 (prompt '", message, StringComparison.Ordinal);
         Assert.Contains(
             $"no opinion; the state after step 2 is in {folder.File("out")}", message, StringComparison.Ordinal);
         Assert.Equal(2, TrainerState.Read(folder.File("out/checkpoint-2")).GlobalStep);

@@ -68,8 +68,8 @@ internal sealed class AlignReport(AlignResult result, RunFacts facts, string fol
     {
         var text = new StringBuilder();
         text.Append("# Alignment\n\n`").Append(facts.Command).Append("`\n\n");
-        text.Append("The bundled model answers in four manners at random after SFT; preferred is the polite one, which ")
-            .Append("a rule checks.\n\n");
+        text.Append("The bundled model answers in four manners at random after SFT; preferred is the polite one, ")
+            .Append("which a rule checks.\n\n");
         text.Append("| policy | true reward | reward model | KL to SFT | right answers | tokens |\n")
             .Append("|---|---|---|---|---|---|\n");
         foreach (var policy in Policies)
