@@ -3,5 +3,5 @@ using CudaLora.Bench.Gpu;
 
 if (args is ["gpu", ..])
     return GpuBench.Run(args[1..]);
-BenchmarkSwitcher.FromAssembly(typeof(Program).Assembly).Run(args);
+BenchmarkSwitcher.FromAssembly(typeof(GpuBench).Assembly).Run(args);
 return 0;
