@@ -1,12 +1,15 @@
 using BenchmarkDotNet.Running;
 using CudaLora.Bench;
 using CudaLora.Bench.Gpu;
+using CudaLora.Bench.Readme;
 
 var asked = BenchArguments.Read(args);
 switch (asked.Mode)
 {
     case "gpu":
         return GpuBench.Run(asked.Rest);
+    case "readme":
+        return ReadmeFigures.Run(asked.Rest);
     default:
         var summaries = BenchmarkSwitcher.FromAssembly(typeof(BenchArguments).Assembly)
             .Run(asked.Rest, asked.Quick ? new QuickConfig() : null);
