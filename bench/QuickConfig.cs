@@ -3,6 +3,8 @@ using BenchmarkDotNet.Configs;
 using BenchmarkDotNet.Exporters;
 using BenchmarkDotNet.Filters;
 using BenchmarkDotNet.Jobs;
+using BenchmarkDotNet.Order;
+using BenchmarkDotNet.Reports;
 using BenchmarkDotNet.Running;
 using BenchmarkDotNet.Toolchains.InProcess.Emit;
 using Perfolizer.Horology;
@@ -28,6 +30,10 @@ internal sealed class QuickConfig : ManualConfig
         AddColumnProvider(DefaultColumnProviders.Instance);
         AddExporter(MarkdownExporter.GitHub);
         WithOptions(ConfigOptions.JoinSummary);
+        WithOrderer(new DefaultOrderer(SummaryOrderPolicy.Declared));
+        WithSummaryStyle(SummaryStyle.Default.WithTimeUnit(TimeUnit.Microsecond));
+        // One table holds classes whose baselines have nothing to do with each other.
+        HideColumns("Ratio", "RatioSD", "Error");
     }
 
     /// <summary>Keeps the first values of a class's parameters.</summary>
