@@ -1,7 +1,19 @@
 using BenchmarkDotNet.Running;
+using CudaLora.Bench;
 using CudaLora.Bench.Gpu;
+using CudaLora.Bench.Readme;
 
-if (args is ["gpu", ..])
-    return GpuBench.Run(args[1..]);
-BenchmarkSwitcher.FromAssembly(typeof(Program).Assembly).Run(args);
-return 0;
+var asked = BenchArguments.Read(args);
+switch (asked.Mode)
+{
+    case "gpu":
+        return GpuBench.Run(asked.Rest);
+    case "readme":
+        return ReadmeFigures.Run(asked.Rest);
+    default:
+        var summaries = BenchmarkSwitcher.FromAssembly(typeof(BenchArguments).Assembly)
+            .Run(asked.Rest, asked.Quick ? new QuickConfig() : null);
+        return summaries.Any(summary => summary.HasCriticalValidationErrors || summary.Reports.Any(r => !r.Success))
+            ? 1
+            : 0;
+}

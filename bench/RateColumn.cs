@@ -9,6 +9,9 @@ namespace CudaLora.Bench;
 internal interface IWork
 {
     double Flops { get; }
+
+    /// <summary>Whether <see cref="Flops"/> counts bytes moved, to be held against a copy.</summary>
+    bool IsTraffic => false;
 }
 
 /// <summary>GFLOP/s of the median call, for benchmarks with an <see cref="IWork"/> parameter.</summary>
@@ -38,8 +41,8 @@ internal sealed class RateColumn : IColumn
         => GetValue(summary, benchmarkCase);
 }
 
-/// <summary>Adds <see cref="RateColumn"/> and the median.</summary>
+/// <summary>Adds <see cref="RateColumn"/>, its share of the ceiling, and the median.</summary>
 internal sealed class RateConfig : ManualConfig
 {
-    public RateConfig() => AddColumn(StatisticColumn.Median, new RateColumn());
+    public RateConfig() => AddColumn(StatisticColumn.Median, new RateColumn(), new CeilingColumn());
 }

@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using BenchmarkDotNet.Attributes;
+using CudaLora.Cli;
 using CudaLora.Kernels.Simd;
 
 namespace CudaLora.Bench.Ops;

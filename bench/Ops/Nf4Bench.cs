@@ -19,6 +19,8 @@ public unsafe class Nf4Bench
 
     public sealed record Bytes(double Flops) : IWork
     {
+        public bool IsTraffic => true;
+
         public override string ToString() => "64 Mi values";
     }
 

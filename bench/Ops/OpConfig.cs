@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.Reflection;
 using BenchmarkDotNet.Columns;
 using BenchmarkDotNet.Configs;
 using BenchmarkDotNet.Reports;
@@ -7,11 +6,11 @@ using BenchmarkDotNet.Running;
 
 namespace CudaLora.Bench.Ops;
 
-/// <summary>Adds GB/s to the default columns.</summary>
+/// <summary>Adds GB/s, and their share of a copy's, to the default columns.</summary>
 public sealed class OpConfig : ManualConfig
 {
-    /// <summary>The default configuration with the extra column.</summary>
-    public OpConfig() => AddColumn(new BandwidthColumn());
+    /// <summary>The default configuration with the extra columns.</summary>
+    public OpConfig() => AddColumn(new BandwidthColumn(), new CeilingColumn());
 
     private sealed class BandwidthColumn : IColumn
     {
@@ -33,14 +32,8 @@ public sealed class OpConfig : ManualConfig
 
         public string GetValue(Summary summary, BenchmarkCase benchmarkCase)
         {
-            var traffic = benchmarkCase.Descriptor.Type.GetCustomAttribute<TrafficAttribute>();
-            if (traffic is null || summary[benchmarkCase]?.ResultStatistics is not { } statistics)
-                return "";
-            var tensors = benchmarkCase.Descriptor.WorkloadMethod.Name == nameof(OpBench.Forward)
-                ? traffic.Forward
-                : traffic.Forward + traffic.Backward;
-            var bytes = tensors * OpBench.Rows * OpBench.Columns * sizeof(float);
-            return (bytes / statistics.Mean).ToString("0.0", CultureInfo.InvariantCulture);
+            var rate = OpTraffic.Rate(summary, benchmarkCase);
+            return rate is double value ? (value / 1e9).ToString("0.0", CultureInfo.InvariantCulture) : "";
         }
 
         public string GetValue(Summary summary, BenchmarkCase benchmarkCase, SummaryStyle style) =>

@@ -24,6 +24,7 @@ internal static class CommandList
         yield return new InspectCommand().On(terminal);
         yield return new PretrainCommand().On(terminal);
         yield return new ExampleCommand().On(terminal);
+        yield return new BenchCommand().On(terminal);
         yield return new DevicesCommand().On(terminal);
         yield return KernelsCommand.Create(terminal);
     }

@@ -33,7 +33,10 @@ internal static class KernelsBench
             if (isEmulator)
                 terminal.Line("times are the emulator's: they say nothing about a GPU, only that the bench runs");
             else
-                Products(terminal, context, timer);
+            {
+                var (name, rate) = Products(context, timer);
+                terminal.Line($"{name}: {Rate(rate / 1e12)} TFLOP/s");
+            }
         }
         var table = new KernelsTable(
             "kernel", "shape", "cold us", "warm us", "spread", "GB/s", "of copy", "TFLOP/s", "oracle");
@@ -43,19 +46,28 @@ internal static class KernelsBench
         return ExitCode.Success;
     }
 
-    private static int[] Shape(KernelLab lab, string? text, bool isEmulator) => text is not null
-        ? KernelsLab.Numbers("--shape", text)
-        : [.. isEmulator ? lab.DefaultShape : lab.BenchShape];
-
-    private static void Add(
-        KernelsTable table, CudaContext context, LaunchTimer timer, KernelLab lab, int[] shape, double copy)
+    /// <summary>Compares a kernel with its oracle, then times it; null where the shape launches nothing.</summary>
+    public static (LabRun Run, LaunchTime? Time) Time(
+        CudaContext context, LaunchTimer timer, KernelLab lab, int[] shape)
     {
         // Compared on its own: the repeats of the timed run add up in kernels that accumulate.
         LabRun run = KernelsLab.Run(lab, context, shape, seed: 1);
         context.Timer = timer;
         KernelsLab.Run(lab, context, shape, seed: 1);
         context.Timer = null;
-        if (!timer.Times.TryGetValue(lab.Entry, out LaunchTime? time)) return;
+        return (run, timer.Times.GetValueOrDefault(lab.Entry));
+    }
+
+    /// <summary>The shape given, else the kernel's own for a bench; small on the emulator.</summary>
+    public static int[] Shape(KernelLab lab, string? text, bool isEmulator) => text is not null
+        ? KernelsLab.Numbers("--shape", text)
+        : [.. isEmulator ? lab.DefaultShape : lab.BenchShape];
+
+    private static void Add(
+        KernelsTable table, CudaContext context, LaunchTimer timer, KernelLab lab, int[] shape, double copy)
+    {
+        (LabRun run, LaunchTime? time) = Time(context, timer, lab, shape);
+        if (time is null) return;
         double bandwidth = run.MinimumBytes / (time.Cold * 1e6);
         table.Add(
             lab.Entry, KernelsLab.Text(shape), Number(time.Cold * 1e3), Number(time.Warm * 1e3),
@@ -64,7 +76,8 @@ internal static class KernelsBench
             run.Agrees ? "agrees" : "DIFFERS");
     }
 
-    private static double Copy(CudaContext context, LaunchTimer timer, bool isEmulator)
+    /// <summary>Bytes per nanosecond read and written by a copy within the device.</summary>
+    public static double Copy(CudaContext context, LaunchTimer timer, bool isEmulator)
     {
         long bytes = isEmulator ? 1 << 20 : CopyBytes;
         using DeviceBuffer<byte> from = context.Memory.Allocate<byte>(bytes), to = context.Memory.Allocate<byte>(bytes);
@@ -73,7 +86,8 @@ internal static class KernelsBench
         return 2 * bytes / (time.Cold * 1e6);
     }
 
-    private static void Products(Terminal terminal, CudaContext context, LaunchTimer timer)
+    /// <summary>A large bf16 product: what computed it, and its operations per second.</summary>
+    public static (string Name, double Rate) Products(CudaContext context, LaunchTimer timer)
     {
         using IGemm gemm = context.Driver.CreateGemm(context);
         (int m, int n, int k) = (GemmSize, GemmSize / 2, GemmSize / 2);
@@ -84,10 +98,11 @@ internal static class KernelsBench
         var shape = GemmShape.Dense(m, n, k, false, true, GemmType.BF16, GemmType.BF16);
         LaunchTime time = timer.Measure("gemm", () => gemm.Run(
             context.Stream, shape, a.Pointer.Address, b.Pointer.Address, c.Pointer.Address));
-        terminal.Line($"{gemm.Name}, bf16 {m} x {n} x {k}: {Rate(2.0 * m * n * k / (time.Cold * 1e9))} TFLOP/s");
+        return ($"{gemm.Name}, bf16 {m} x {n} x {k}", 2.0 * m * n * k / (time.Cold * 1e-3));
     }
 
-    private static EmulatedDriver? Driver(string device, out ICudaDriver driver)
+    /// <summary>The driver of <c>--device</c>, and what to dispose of it.</summary>
+    public static EmulatedDriver? Driver(string device, out ICudaDriver driver)
     {
         switch (device)
         {

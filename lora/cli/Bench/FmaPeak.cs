@@ -2,7 +2,7 @@ using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using CudaLora.Kernels.Simd;
 
-namespace CudaLora.Bench;
+namespace CudaLora.Cli;
 
 /// <summary>
 /// The ceiling of the processor at this moment: independent multiply-adds between registers, on every worker. A product
