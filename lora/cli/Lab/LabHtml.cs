@@ -18,13 +18,15 @@ internal static class LabHtml
         .failed { color: #a00; }
         """;
 
-    public static string Page(string command, IReadOnlyList<(LabExperiment Experiment, LabReport? Report, string? Error)> parts)
+    public static string Page(
+        string command, IReadOnlyList<(LabExperiment Experiment, LabReport? Report, string? Error)> parts)
     {
         var html = new StringBuilder();
         html.Append("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n")
             .Append("<meta name=\"viewport\" content=\"width=device-width\">\n<title>How LoRA works, measured</title>\n")
-            .Append("<style>\n").Append(Style).Append("\n</style>\n</head>\n<body>\n<h1>How LoRA works, measured</h1>\n")
-            .Append("<p>Every number and sentence below comes from <code>").Append(Text(command)).Append("</code>.</p>\n<ul>\n");
+            .Append("<style>\n").Append(Style).Append("\n</style>\n</head>\n<body>\n")
+            .Append("<h1>How LoRA works, measured</h1>\n<p>Every number and sentence below comes from <code>")
+            .Append(Text(command)).Append("</code>.</p>\n<ul>\n");
         foreach (var (experiment, _, _) in parts)
             html.Append($"<li><a href=\"#{experiment.Name}\">{Text(experiment.Summary)}</a></li>\n");
         html.Append("</ul>\n");

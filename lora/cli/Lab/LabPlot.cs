@@ -40,7 +40,13 @@ internal static class LabPlot
             line.MarkerSize = points.Length > 40 ? 0 : 6;
             line.LegendText = curves[i].Name;
         }
-        if (logX) plot.Axes.Bottom.TickGenerator = Powers();
+        if (logX)
+        {
+            // Few values, each worth its name.
+            double[] at = [.. curves.SelectMany(curve => curve.X).Where(v => v > 0).Distinct().Order()];
+            plot.Axes.Bottom.SetTicks(
+                [.. at.Select(Math.Log10)], [.. at.Select(v => v.ToString("0.##", CultureInfo.InvariantCulture))]);
+        }
         if (logY) plot.Axes.Left.TickGenerator = Powers();
         plot.ShowLegend(Edge.Right);
         return End(plot, name, title);
@@ -48,8 +54,7 @@ internal static class LabPlot
 
     /// <summary>A bar per value, in groups that share a label.</summary>
     public static LabPicture Bars(
-        string name, string title, string y, IReadOnlyList<string> labels, IReadOnlyList<LabCurve> series,
-        double? from = null)
+        string name, string title, string y, IReadOnlyList<string> labels, IReadOnlyList<LabCurve> series)
     {
         using var plot = Begin(title, "", y);
         var width = 0.8 / series.Count;
@@ -60,12 +65,11 @@ internal static class LabPlot
             {
                 Position = i + ((s - ((series.Count - 1) / 2.0)) * width),
                 Value = value,
-                ValueBase = from ?? 0,
                 Size = width * 0.92,
                 FillColor = colour,
                 LineWidth = 0,
             })];
-            plot.Add.Bars(bars).LegendText = series[s].Name;
+            plot.Add.Bars(bars).LegendText = series.Count > 1 ? series[s].Name : "";
         }
         plot.Axes.Bottom.SetTicks([.. labels.Select((_, i) => (double)i)], [.. labels]);
         plot.Axes.Margins(bottom: 0);
@@ -84,7 +88,8 @@ internal static class LabPlot
         // Rows and columns count directions, from 1.
         map.Position = new CoordinateRect(0.5, columns + 0.5, 0.5, rows + 0.5);
         plot.Axes.SetLimits(0.5, columns + 0.5, rows + 0.5, 0.5);
-        map.FlipVertically = true;
+        plot.Axes.Left.TickGenerator = new NumericAutomatic { IntegerTicksOnly = true };
+        plot.Axes.Bottom.TickGenerator = new NumericAutomatic { IntegerTicksOnly = true };
         plot.Add.ColorBar(map);
         return End(plot, name, title);
     }

@@ -20,7 +20,7 @@ internal sealed class ParametersExperiment() : LabExperiment(
         int[] widths = options.Quick ? [64, 128, 256] : [64, 128, 256, 512, 1024];
         Layer[] full = [.. widths.Select(width => OfLayer(width, lora: false))];
         Layer[] lora = [.. widths.Select(width => OfLayer(width, lora: true))];
-        var models = new[] { false, true }.Select(isLora => OfModel(options, isLora)).ToArray();
+        Layer[] models = [OfModel(options, lora: false), OfModel(options, lora: true)];
         var numbers = new JsonObject
         {
             ["rank"] = Rank,
@@ -100,7 +100,8 @@ internal sealed class ParametersExperiment() : LabExperiment(
             optimizer.Step();
         }
         return new Layer(
-            Gradients(trained), Bytes(trained, optimizer), Device.Cpu.Memory.Peak, lora && linear.Weight.Value.Grad is not null);
+            Gradients(trained), Bytes(trained, optimizer), Device.Cpu.Memory.Peak,
+            lora && linear.Weight.Value.Grad is not null);
     }
 
     private static Layer OfModel(LabOptions options, bool lora)

@@ -53,7 +53,7 @@ internal sealed class SweepExperiment() : LabExperiment(
                     [.. plus.Zip(rates, (row, rate) => Curve($"rate of A {Figures.Rate(rate)}", ratios, row))],
                     logX: true),
             ],
-            [Ranks(plain, stable, scaled), Alphas(byAlpha), Plus(plus.SelectMany(row => row).ToArray(), steps)]);
+            [Ranks(plain, stable, scaled), Alphas(byAlpha, plus[0][0]), Plus([.. plus.SelectMany(row => row)], steps)]);
     }
 
     private static LabCell Cell(
@@ -88,12 +88,13 @@ internal sealed class SweepExperiment() : LabExperiment(
             + (lora.Loss - rs.Loss > spread ? "learns faster at high rank, as it claims." : "is not better here.");
     }
 
-    private static string Alphas(LabCell[] cells)
+    private static string Alphas(LabCell[] cells, LabCell slow)
     {
         var (best, worst) = (cells.MinBy(c => c.Loss)!, cells.MaxBy(c => c.Loss)!);
-        return $"At r 8 alpha {Text(best.Config.LoraAlpha)} is best ({Figures.Loss(best.Loss)}) and alpha "
-            + $"{Text(worst.Config.LoraAlpha)} worst ({Figures.Loss(worst.Loss)}): in so few steps alpha acts much like a "
-            + "learning rate.";
+        return $"At r 8 alpha {Text(best.Config.LoraAlpha)} is best ({Figures.Loss(best.Loss)}), alpha "
+            + $"{Text(worst.Config.LoraAlpha)} worst ({Figures.Loss(worst.Loss)}), the largest, "
+            + $"{Text(cells[^1].Config.LoraAlpha)}, reaches {Figures.Loss(cells[^1].Loss)}; a quarter of the learning rate "
+            + $"at alpha {Alpha} gives {Figures.Loss(slow.Loss)}: a factor on the update acts much as the rate does.";
     }
 
     private static string Plus(LabCell[] cells, int steps)
