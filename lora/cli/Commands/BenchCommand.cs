@@ -26,7 +26,7 @@ internal sealed class BenchCommand() : CliCommand(
         "quick", "Shorter samples: less than a minute on a machine with nothing else to do");
 
     private static readonly Setting<string> Where = Make.Choice(
-        "device", "cuda adds the kernels of 'kernels bench', after the CPU", "cpu", ["cpu", "cuda", "emulator"]);
+        "device", "cuda adds the kernels of 'kernels bench' to the CPU's rows", "cpu", ["cpu", "cuda", "emulator"]);
 
     private static readonly Setting<string?> Output = Make.Text(
         "output", "JSON report; Markdown and the roofline, SVG and PNG, go beside it", "out/bench.json",
