@@ -46,8 +46,8 @@ public sealed class EmulatorOptions
     public bool KeepsTime { get; init; }
 
     /// <summary>
-    /// Matrix products by the project's PTX kernels, so that they are counted as any launch is; else by the CPU, which is
-    /// far faster.
+    /// Matrix products by the project's PTX kernels, so that they are counted as any launch is; else by the CPU, which
+    /// is far faster.
     /// </summary>
     public bool CountsProducts { get; init; }
 
