@@ -15,9 +15,8 @@ stage=$(mktemp -d)
 trap 'rm -rf "$stage"' EXIT
 
 mkdir -p "$stage/tree" "$out"
+# The tests read golden files, PTX and sources of the tree.
 git -C "$root" archive HEAD | tar -x -C "$stage/tree"
-# The tests read golden files, PTX and sources of the tree; results of other machines are not needed.
-rm -rf "$stage/tree/bench/results"
 for project in tests/CudaLora.Tests.csproj bench/CudaLora.Bench.csproj lora/cli/cudalora.csproj; do
     dotnet publish "$root/$project" -c Release -r linux-x64 --self-contained -o "$stage/app" \
         -p:DebugType=none -p:SatelliteResourceLanguages=en -v q -nologo

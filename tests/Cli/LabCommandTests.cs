@@ -83,11 +83,13 @@ public sealed class LabCommandTests(LabFixture lab) : IClassFixture<LabFixture>
         var forward = numbers["strategies"]!.AsObject().ToDictionary(s => s.Key, s => s.Value!["forward"]!);
         Assert.True(Bytes("FusedMma") < Bytes("Composed") && Bytes("Fused") < Bytes("Composed"));
         Assert.True(Bytes("Composed") < Bytes("BlockMatrix"));
-        Assert.True(forward["FusedMma"]["launches"]!.AsArray().Count < forward["Composed"]["launches"]!.AsArray().Count);
+        Assert.True(Launches("FusedMma") < Launches("Composed"));
         Assert.All(forward.Values, way => Assert.True((double)way["flops"]! >= least));
         // y is of size 1 to 10 and keeps 8 bits; composed rounds it twice.
         Assert.All(numbers["strategies"]!.AsObject(), way =>
             Assert.InRange((double)way.Value!["largest_difference_from_composed"]!, 0, 10.0 / 128));
+
+        int Launches(string way) => forward[way]["launches"]!.AsArray().Count;
 
         double Bytes(string way) => (double)forward[way]["read_bytes"]! + (double)forward[way]["written_bytes"]!;
     }
@@ -161,11 +163,17 @@ public sealed class LabCommandTests(LabFixture lab) : IClassFixture<LabFixture>
     }
 
     [Fact]
-    public void AnExperimentOfAnotherModelFamilyIsRefusedInOneLine()
+    public void WhatAModelCannotShowIsRefusedInOneLine()
     {
         using var folder = new TemporaryFolder();
         CliRun.Of("lab", "placement", "--model", Path.Combine(SharedData.Root, "tests", "Golden", "gpt2"),
             "--output", folder.File("out")).AssertFails(ExitCode.Failure, "placement needs a model with q_proj");
+        CliRun.Of("quantize", "--model", lab.Model, "--output", folder.File("nf4")).AssertSucceeds();
+        foreach (var name in new[] { "rank", "quantization" })
+        {
+            CliRun.Of("lab", name, "--quick", "--model", folder.File("nf4"), "--output", folder.File("out")).AssertFails(
+                ExitCode.Failure, $"{name} needs weights of floats");
+        }
         CliRun.Of("lab").AssertFails(ExitCode.Usage, "lab needs one of init, rank");
     }
 

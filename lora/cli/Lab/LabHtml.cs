@@ -23,7 +23,8 @@ internal static class LabHtml
     {
         var html = new StringBuilder();
         html.Append("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n")
-            .Append("<meta name=\"viewport\" content=\"width=device-width\">\n<title>How LoRA works, measured</title>\n")
+            .Append("<meta name=\"viewport\" content=\"width=device-width\">\n")
+            .Append("<title>How LoRA works, measured</title>\n")
             .Append("<style>\n").Append(Style).Append("\n</style>\n</head>\n<body>\n")
             .Append("<h1>How LoRA works, measured</h1>\n<p>Every number and sentence below comes from <code>")
             .Append(Text(command)).Append("</code>.</p>\n<ul>\n");

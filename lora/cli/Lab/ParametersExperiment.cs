@@ -40,8 +40,8 @@ internal sealed class ParametersExperiment() : LabExperiment(
                     [.. widths.Select((width, i) => new[]
                     {
                         width.ToString(CultureInfo.InvariantCulture), Figures.Count((double)width * width),
-                        Figures.Count(full[i].Gradients), Figures.Bytes(full[i].Bytes), Figures.Count(2.0 * width * Rank),
-                        Figures.Count(lora[i].Gradients), Figures.Bytes(lora[i].Bytes),
+                        Figures.Count(full[i].Gradients), Figures.Bytes(full[i].Bytes),
+                        Figures.Count(2.0 * width * Rank), Figures.Count(lora[i].Gradients), Figures.Bytes(lora[i].Bytes),
                     })]),
                 new LabTable(
                     "The whole model, LoRA on all linear layers",
@@ -88,7 +88,9 @@ internal sealed class ParametersExperiment() : LabExperiment(
     {
         var random = new Generator(1);
         using var linear = new Linear(width, width, random, bias: false);
-        using var adapter = lora ? LoraLinear.From(linear, new LoraConfig { R = Rank, LoraAlpha = Rank }, random) : null;
+        using var adapter = lora
+            ? LoraLinear.From(linear, new LoraConfig { R = Rank, LoraAlpha = Rank }, random)
+            : null;
         Parameter[] trained = [.. adapter?.Parameters() ?? [linear.Weight]];
         using var optimizer = new AdamW(trained, 1e-3);
         Device.Cpu.ResetPeakMemory();

@@ -30,9 +30,11 @@ internal sealed class QuantizationExperiment() : LabExperiment(
     public override LabReport Run(LabOptions options)
     {
         using var model = CausalLM.Load(options.Model);
+        if (model.Quantization is not null)
+            throw new UserErrorException($"{options.Model}: quantization needs weights of floats, but these are 4-bit");
         (string Name, float[] Values)[] weights = [.. model.Linears()
             .Where(l => l.Path.Value.Any(char.IsAsciiDigit)).Select(l => (l.Path.Value, l.Weight.Value.ToArray()))];
-        options.Note($"quantization: {weights.Length} layers, {Figures.Count(weights.Sum(w => w.Values.Length))} weights");
+        options.Note($"quantization: {weights.Length} layers");
         (string, float[])[] normal = [("normal values", LabMatrix.Random(1, Draws, options.Seed).Values)];
         var real = Codes.ToDictionary(code => code.Name, code => Errors(code, weights));
         var ideal = Codes.ToDictionary(code => code.Name, code => Errors(code, normal));
@@ -59,7 +61,8 @@ internal sealed class QuantizationExperiment() : LabExperiment(
                     [.. real.Select(pair => new LabCurve(pair.Key, [.. Blocks.Select(b => (double)b)], pair.Value))],
                     logX: true),
                 LabPlot.Bars(
-                    "quantization_kinds", $"error by kind of layer, {Usual} weights per scale", "error, share of the norm",
+                    "quantization_kinds", $"error by kind of layer, {Usual} weights per scale",
+                    "error, share of the norm",
                     [.. kinds.Select(kind => kind.Key)],
                     [.. perKind.Select(pair => LabCurve.OfSteps(pair.Key, pair.Value))]),
             ],

@@ -116,6 +116,8 @@ internal sealed class RankExperiment() : LabExperiment(
     {
         options.Note("rank: full fine-tuning");
         using var training = LabTraining.Load(options, options.Seed);
+        if (training.Model.Quantization is not null)
+            throw new UserErrorException($"{options.Model}: rank needs weights of floats, but these are 4-bit");
         var linears = Middle(training.Model).ToDictionary(l => l.Path.Value);
         var before = linears.ToDictionary(l => l.Key, l => LabMatrix.Of(l.Value.Weight.Value));
         training.Run(new FullFineTuning(training.Model), steps, 5e-4);

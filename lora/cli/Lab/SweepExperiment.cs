@@ -5,8 +5,8 @@ using CudaLora.Lora;
 namespace CudaLora.Cli;
 
 /// <summary>
-/// Rank from 1 to 64, alpha, rsLoRA's scale at high rank (Kalajdzievski 2023, arXiv 2312.03732) and LoRA+'s ratio (Hayou
-/// et al. 2024, arXiv 2402.12354).
+/// Rank from 1 to 64, alpha, rsLoRA's scale at high rank (Kalajdzievski 2023, arXiv 2312.03732) and LoRA+'s ratio
+/// (Hayou et al. 2024, arXiv 2402.12354).
 /// </summary>
 internal sealed class SweepExperiment() : LabExperiment(
     "sweep", "Rank, alpha, rsLoRA at high rank, LoRA+ ratio: what each changes")
@@ -75,7 +75,8 @@ internal sealed class SweepExperiment() : LabExperiment(
             c.Name, Figures.Count(c.Trained), Figures.Loss(c.Loss), Figures.Loss(c.Spread),
         })]);
 
-    private static LabCurve Curve(string name, double[] x, LabCell[] cells) => new(name, x, [.. cells.Select(c => c.Loss)]);
+    private static LabCurve Curve(string name, double[] x, LabCell[] cells) =>
+        new(name, x, [.. cells.Select(c => c.Loss)]);
 
     private static string Ranks(LabCell[] plain, LabCell[] stable, LabCell[] scaled)
     {
