@@ -43,8 +43,8 @@ public unsafe class Nf4Bench
     public void Copy() => VectorOps.Copy(values, target, Count);
 
     [Benchmark]
-    public void Quantize() => Nf4Quantize.Run(values, Count, 6, codes.Codes, scales);
+    public void Quantize() => Nf4Kernel.Quantize(values, Count, 6, codes.Codes, scales);
 
     [Benchmark]
-    public void Dequantize() => Nf4Quantize.Dequantize(codes, target, Count);
+    public void Dequantize() => Nf4Kernel.Dequantize(codes, target, Count);
 }

@@ -73,7 +73,7 @@ public unsafe class QuantizedGemvBench
             NestedShift = 8,
         };
         float* scales = Native<float>(n / 64);
-        Nf4Quantize.Run(values, n, 6, view.Codes, scales);
+        Nf4Kernel.Quantize(values, n, 6, view.Codes, scales);
         for (int i = 0; i < n / 64; i++)
             view.Offset += scales[i] / (n / 64);
         DynamicQuantize.Run(

@@ -2,7 +2,7 @@ namespace CudaLora.Engine;
 
 /// <summary>
 /// How a LoRA layer's large products run on a CUDA device in BF16. All give the same values but for rounding; in F32
-/// and for a 4-bit base there is <see cref="Composed"/> alone.
+/// there is <see cref="Composed"/> alone. A 4-bit base is decoded first, straight into the place it is read from.
 /// </summary>
 public enum LoraStrategy
 {

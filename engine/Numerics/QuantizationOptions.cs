@@ -41,10 +41,9 @@ public sealed record QuantizationOptions
     public IEnumerable<long> PartBytes(long count)
     {
         var blocks = QuantizedTensor.BlocksOf(count, BlockSize);
+        var groups = QuantizedTensor.BlocksOf(blocks, QuantizedTensor.GroupSize);
         long[] parts = [(count + 1) / 2, 16 * sizeof(float), DoubleQuant ? blocks : blocks * sizeof(float)];
-        return DoubleQuant
-            ? [.. parts, QuantizedTensor.BlocksOf(blocks, QuantizedTensor.GroupSize) * sizeof(float), 256 * sizeof(float)]
-            : parts;
+        return DoubleQuant ? [.. parts, groups * sizeof(float), 256 * sizeof(float)] : parts;
     }
 
     /// <summary>The type of a name such as nf4, or null.</summary>

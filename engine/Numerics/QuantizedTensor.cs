@@ -1,4 +1,5 @@
 using System.Numerics;
+using CudaLora.Kernels.Ops;
 using CudaLora.Kernels.Simd;
 
 namespace CudaLora.Engine;
@@ -70,7 +71,7 @@ public sealed unsafe class QuantizedTensor : IDisposable
         var codes = Owned((n + 1) / 2, DType.U8);
         var absMax = Owned(blocks, DType.F32);
         var shift = BitOperations.Log2((uint)options.BlockSize);
-        if (!Nf4Quantize.Run(
+        if (!Nf4Kernel.Quantize(
             values.Pointer<float>(), n, shift, codes.Pointer<byte>(), absMax.Pointer<float>()))
         {
             codes.Dispose();
@@ -84,9 +85,15 @@ public sealed unsafe class QuantizedTensor : IDisposable
         return new QuantizedTensor(values.Shape, options, parts, name);
     }
 
-    /// <summary>The values, F32 in host memory, outside any scope.</summary>
+    /// <summary>The values, F32 in host memory, outside any scope; from a device they are copied as codes.</summary>
     public Tensor Dequantize()
     {
+        if (Device.Kind != DeviceKind.Cpu)
+        {
+            using var host = To(Device.Cpu);
+            return host.Dequantize();
+        }
+
         var values = Tensor.Owned(Shape, device: Device.Cpu);
         Dequantize(values);
         return values;
@@ -97,10 +104,22 @@ public sealed unsafe class QuantizedTensor : IDisposable
     {
         if (values.Shape != Shape)
             throw new ArgumentException($"[dequantize] shapes must match, but got {values.Shape} for {Shape}");
-        Nf4Quantize.Dequantize(View, values.Pointer<float>(), Count);
+        Nf4Kernel.Dequantize(View, values.Pointer<float>(), Count);
     }
 
-    /// <summary>How far the values are from <paramref name="original"/>, F32 in host memory of the same shape.</summary>
+    /// <summary>
+    /// Queues the values, as F32 or BF16, to device memory at <paramref name="to"/> with rows
+    /// <paramref name="pitch"/> elements apart.
+    /// </summary>
+    internal void DequantizeTo(ulong to, int pitch, DType dtype) => Nf4Dequantize.Launch(
+        ((CudaDevice)Device).Stream, dtype == DType.BF16, Shape[0],
+        new(
+            Parts.Codes.DeviceAddress, Parts.Codebook.DeviceAddress,
+            Options.DoubleQuant ? 0 : Parts.AbsMax.DeviceAddress, Options.DoubleQuant ? Parts.AbsMax.DeviceAddress : 0,
+            Parts.NestedAbsMax?.DeviceAddress ?? 0, Parts.NestedMap?.DeviceAddress ?? 0, to, Shape[1], pitch,
+            Parts.Offset, BitOperations.Log2((uint)Options.BlockSize), BitOperations.Log2((uint)Parts.GroupSize)));
+
+    /// <summary>How far the values are from <paramref name="original"/>, F32 in host memory.</summary>
     public QuantizationError ErrorFrom(Tensor original)
     {
         using var values = Dequantize();

@@ -65,9 +65,9 @@ internal static unsafe class CudaProduct
     /// <summary>A tensor's CUDA device.</summary>
     public static CudaDevice Of(Tensor tensor) => (CudaDevice)tensor.Device;
 
-    /// <summary>Every row of y (rows, n) = bias (n), rounded to y's type.</summary>
-    public static void FillRows(Tensor y, Tensor bias) => Elementwise.Expand(
-        Of(y).Stream, Operand(bias), 1, 1, y.Shape.Rows, y.Shape[^1], Operand(y));
+    /// <summary>Every row of y (rows, n) (+)= bias (n), rounded to y's type.</summary>
+    public static void FillRows(Tensor y, Tensor bias, bool add = false) => Elementwise.Expand(
+        Of(y).Stream, Operand(bias), 1, 1, y.Shape.Rows, y.Shape[^1], Operand(y), add);
 
     /// <summary>Gradient of a bias: the sum of dy's rows, in a fixed order.</summary>
     public static void SumRows(Tensor dy, Tensor to, bool add)

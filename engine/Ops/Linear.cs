@@ -101,13 +101,13 @@ internal sealed unsafe class LinearOp : Op
     }
 
     /// <summary>Gradients of W and b that are wanted, on a CUDA device.</summary>
-    public static void WeightGradCuda(Tensor x, Tensor weight, Tensor? bias, Tensor dy)
+    public static void WeightGradCuda(Tensor x, Tensor? weight, Tensor? bias, Tensor dy)
     {
         if (NeedsGrad(weight))
         {
-            var g = GradOf(weight, out var add);
+            var g = GradOf(weight!, out var add);
             CudaProduct.Run(
-                dy.DType, true, false, weight.Shape[0], weight.Shape[1], dy.Shape.Rows, 1, dy.DeviceAddress,
+                dy.DType, true, false, weight!.Shape[0], weight.Shape[1], dy.Shape.Rows, 1, dy.DeviceAddress,
                 x.DeviceAddress, g, add);
         }
         if (NeedsGrad(bias))

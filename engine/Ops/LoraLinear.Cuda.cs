@@ -19,18 +19,20 @@ internal unsafe partial class LoraLinearOp
 
     private bool HasWgmma => Cuda.Context.Properties.Capability == 90;
 
-    private Tensor Base =>
-        weight ?? throw new NotSupportedException($"[{Name}] with a 4-bit base runs on the CPU only");
+    /// <summary>
+    /// W0 (out, in) in the type of the products: itself, a cast copy, or what a 4-bit base is decoded to.
+    /// </summary>
+    private protected virtual CudaProduct.Factor BaseAs(DType dtype) => CudaProduct.As(
+        dtype, weight ?? throw new NotSupportedException($"[{Name}] with a 4-bit base runs on the CPU only"));
 
-    /// <summary>y = x W0ᵀ + b on a CUDA device.</summary>
-    private protected virtual void ForwardBaseCuda(Tensor y) => LinearOp.ForwardCuda(x, Base, bias, y);
-
-    /// <summary>g (+)= dY W0: the gradient of x along the base path.</summary>
-    private protected virtual void InputGradBaseCuda(Tensor dy, Tensor g, bool add) =>
-        LinearOp.InputGradCuda(Base, dy, g, add);
-
-    /// <summary>Gradients of W0 and b that are wanted.</summary>
-    private protected virtual void WeightGradBaseCuda(Tensor dy) => LinearOp.WeightGradCuda(x, Base, bias, dy);
+    /// <summary>W0 in BF16 into a buffer with wider rows.</summary>
+    private protected virtual void PadBase(ulong to, int pitch)
+    {
+        var (n, k) = (b.Shape[0], a.Shape[1]);
+        var w = BaseAs(DType.BF16);
+        LoraPack.Pad(Cuda.Stream, n, new(w.Address, to, k, k, pitch));
+        w.Release();
+    }
 
     protected override void ForwardCuda(Tensor y)
     {
@@ -59,7 +61,7 @@ internal unsafe partial class LoraLinearOp
         }
         if (NeedsGrad(a))
             Thin(x, null, 0, 0, true, ds, a, 0, Kept); // dA = dSᵀ drop(x)
-        WeightGradBaseCuda(dy);
+        LinearOp.WeightGradCuda(x, weight, bias, dy);
         if (NeedsGrad(x))
         {
             var g = GradOf(x, out var add);
@@ -119,7 +121,7 @@ internal unsafe partial class LoraLinearOp
 
     private LoraStrategy StrategyOf(LoraProduct product, Tensor to, Tensor? dy)
     {
-        if (x.DType != DType.BF16 || weight is null)
+        if (x.DType != DType.BF16)
             return LoraStrategy.Composed;
         var device = Cuda;
         if (device.LoraStrategy != LoraStrategy.Auto)

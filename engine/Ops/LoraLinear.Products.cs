@@ -12,7 +12,7 @@ internal unsafe partial class LoraLinearOp
         var (m, n, bf16, device) = (y.Shape.Rows, b.Shape[0], x.DType == DType.BF16, Cuda);
         if (!bf16)
         {
-            ForwardBaseCuda(y);
+            ForwardBaseCuda(y, false);
             CudaProduct.Run(DType.F32, false, true, m, n, Rank, scale, s, b.DeviceAddress, y, true);
             return;
         }
@@ -26,9 +26,11 @@ internal unsafe partial class LoraLinearOp
         LoraPack.Pack(device.Stream, new(0, b.DeviceAddress, 0, sb, 0, n, Rank, 0, RankPitch, scale));
         if (strategy != LoraStrategy.Fused || !ForwardFused(y, s, sb))
         {
-            ForwardBaseCuda(y);
+            // The adapter's part first: rounded after the base's, most of what it adds would be below half a unit of
+            // the sum and be lost, step after step the same way.
             device.Gemm.Run(
-                device.Stream, Bf16(m, n, Rank, true, RankPitch, RankPitch, n), s, sb, y.DeviceAddress, 1, 1);
+                device.Stream, Bf16(m, n, Rank, true, RankPitch, RankPitch, n), s, sb, y.DeviceAddress, 1, 0);
+            ForwardBaseCuda(y, true);
         }
         packed.Release();
     }
@@ -49,22 +51,45 @@ internal unsafe partial class LoraLinearOp
             LoraPack.Pack(device.Stream, new(a.DeviceAddress, 0, At(packed), 0, k, 0, Rank, Pitch(k), 0, 1));
         if (!(joins && strategy == LoraStrategy.Fused && InputGradFused(dy, ds, At(packed), g, add)))
         {
-            InputGradBaseCuda(dy, g, add);
             if (dropout.Probability == 0)
-                AdapterInputGrad(m, k, ds, At(packed), g.DeviceAddress, g.DType, 1);
+                AdapterInputGrad(m, k, ds, At(packed), g.DeviceAddress, g.DType, add ? 1 : 0);
             else
-                AddMasked(m, k, ds, At(packed), g);
+                AddMasked(m, k, ds, At(packed), g, add);
+            InputGradBaseCuda(dy, g, true);
         }
         packed?.Release();
     }
 
-    private void AddMasked(int m, int k, ulong ds, ulong packed, Tensor g)
+    // y (+)= x W0ᵀ + b.
+    private void ForwardBaseCuda(Tensor y, bool add)
+    {
+        if (bias is not null && !add)
+            CudaProduct.FillRows(y, bias);
+        var w = BaseAs(x.DType);
+        CudaProduct.Run(
+            x.DType, false, true, y.Shape.Rows, b.Shape[0], a.Shape[1], 1, x.DeviceAddress, w.Address, y,
+            add || bias is not null);
+        w.Release();
+        if (bias is not null && add)
+            CudaProduct.FillRows(y, bias, add);
+    }
+
+    // g (+)= dY W0.
+    private void InputGradBaseCuda(Tensor dy, Tensor g, bool add)
+    {
+        var w = BaseAs(dy.DType);
+        CudaProduct.Run(
+            dy.DType, false, false, dy.Shape.Rows, a.Shape[1], b.Shape[0], 1, dy.DeviceAddress, w.Address, g, add);
+        w.Release();
+    }
+
+    private void AddMasked(int m, int k, ulong ds, ulong packed, Tensor g, bool add)
     {
         var part = g.Device.Rent((long)m * k * x.DType.Size());
         AdapterInputGrad(m, k, ds, packed, At(part), x.DType, 0);
         Dropout.Apply(
             Cuda.Stream, At(part), g.DeviceAddress, (long)m * k, dropout.Probability, dropout.Seed,
-            dropout.Stream, dropout.StreamBase, accumulate: true, g.DType == DType.BF16);
+            dropout.Stream, dropout.StreamBase, add, g.DType == DType.BF16);
         part.Release();
     }
 
@@ -83,7 +108,7 @@ internal unsafe partial class LoraLinearOp
     private bool ForwardFused(Tensor y, ulong s, ulong sb)
     {
         var (m, n, k) = (y.Shape.Rows, b.Shape[0], a.Shape[1]);
-        var w = CudaProduct.As(DType.BF16, Base);
+        var w = BaseAs(DType.BF16);
         var reads = GemmMma.Reads(x.DeviceAddress, k) && GemmMma.Reads(w.Address, k);
         if (reads && bias is null && HasWgmma && LoraWgmma.Reads(y.DeviceAddress, n))
         {
@@ -108,7 +133,7 @@ internal unsafe partial class LoraLinearOp
     private bool InputGradFused(Tensor dy, ulong ds, ulong packed, Tensor g, bool add)
     {
         var (m, n, k) = (dy.Shape.Rows, b.Shape[0], a.Shape[1]);
-        var w = CudaProduct.As(DType.BF16, Base);
+        var w = BaseAs(DType.BF16);
         var reads = GemmMma.Reads(dy.DeviceAddress, n) && GemmMma.Reads(w.Address, k);
         if (reads && !add && HasWgmma && LoraWgmma.Reads(g.DeviceAddress, k))
         {
@@ -178,10 +203,7 @@ internal unsafe partial class LoraLinearOp
     {
         var device = Cuda;
         var matrix = device.Rent(block.Count * sizeof(ushort));
-        var w = CudaProduct.As(DType.BF16, Base);
-        LoraPack.Pad(
-            device.Stream, block.Outputs, new(w.Address, At(matrix), block.Inputs, block.Inputs, block.InputPitch));
-        w.Release();
+        PadBase(At(matrix), block.InputPitch);
         LoraPack.Pack(
             device.Stream,
             needsB

@@ -72,6 +72,52 @@ internal sealed unsafe class QuantizedLinearOp : Op
         }
     }
 
+    /// <summary>y = x Wᵀ + b on a CUDA device: W is decoded for the product and let go.</summary>
+    public static void ForwardCuda(Tensor x, QuantizedTensor weight, Tensor? bias, Tensor y)
+    {
+        var (m, n, k) = (y.Shape.Rows, weight.Shape[0], weight.Shape[1]);
+        if (bias is not null)
+            CudaProduct.FillRows(y, bias);
+        var w = Decoded(weight, x.DType);
+        CudaProduct.Run(x.DType, false, true, m, n, k, 1, x.DeviceAddress, w.Address, y, bias is not null);
+        w.Release();
+    }
+
+    /// <summary>g (+)= dY W, the gradient of x, on a CUDA device.</summary>
+    public static void InputGradCuda(QuantizedTensor weight, Tensor dy, Tensor g, bool add)
+    {
+        var (m, n, k) = (dy.Shape.Rows, weight.Shape[0], weight.Shape[1]);
+        var w = Decoded(weight, dy.DType);
+        CudaProduct.Run(dy.DType, false, false, m, k, n, 1, dy.DeviceAddress, w.Address, g, add);
+        w.Release();
+    }
+
+    /// <summary>Gradient of b if it is wanted, on a CUDA device.</summary>
+    public static void BiasGradCuda(Tensor? bias, Tensor dy)
+    {
+        if (!NeedsGrad(bias))
+            return;
+        var g = GradOf(bias!, out var add);
+        CudaProduct.SumRows(dy, g, add);
+    }
+
+    /// <summary>The values of W in a type, dense, to be released: pooled memory that every layer takes in turn.</summary>
+    public static CudaProduct.Factor Decoded(QuantizedTensor weight, DType dtype)
+    {
+        var values = weight.Device.Rent(weight.Count * dtype.Size());
+        weight.DequantizeTo((ulong)values.Pointer, weight.Shape[1], dtype);
+        return new CudaProduct.Factor((ulong)values.Pointer, values);
+    }
+
+    protected override void ForwardCuda(Tensor y) => ForwardCuda(x, weight, bias, y);
+
+    protected override void BackwardCuda(Tensor y, Tensor dy)
+    {
+        if (NeedsGrad(x))
+            InputGradCuda(weight, dy, GradOf(x, out var add), add);
+        BiasGradCuda(bias, dy);
+    }
+
     protected override void ForwardCpu(Tensor y) => Forward(x, weight, bias, y);
 
     protected override void BackwardCpu(Tensor y, Tensor dy) => Backward(x, weight, bias, dy);

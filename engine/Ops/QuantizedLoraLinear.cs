@@ -35,4 +35,9 @@ internal sealed class QuantizedLoraLinearOp(
     private protected override void ForwardBase(Tensor y) => QuantizedLinearOp.Forward(input, weight, shift, y);
 
     private protected override void BackwardBase(Tensor dy) => QuantizedLinearOp.Backward(input, weight, shift, dy);
+
+    private protected override CudaProduct.Factor BaseAs(DType dtype) => QuantizedLinearOp.Decoded(weight, dtype);
+
+    // Straight into the padded buffer.
+    private protected override void PadBase(ulong to, int pitch) => weight.DequantizeTo(to, pitch, DType.BF16);
 }

@@ -2,7 +2,7 @@ using CudaLora.Kernels.Simd;
 
 namespace CudaLora.Engine;
 
-/// <summary>The two moments of one parameter as 8-bit codes with a scale per 256: 2.03 bytes per value, not 8.</summary>
+/// <summary>The two moments of one parameter as 8-bit codes with a scale per 256: 2.03 bytes a value, not 8.</summary>
 internal sealed unsafe class EightBitMoments
 {
     /// <summary>Parameters with fewer values keep F32 moments, as in bitsandbytes.</summary>

@@ -11,7 +11,9 @@ internal sealed class GridMember(long linear)
     public long LastSynchronised { get; set; }
 }
 
-/// <summary>Accesses of one warp by one instruction with no barrier between them: entries of the shadow name it.</summary>
+/// <summary>
+/// Accesses of one warp by one instruction with no barrier between them: entries of the shadow name it.
+/// </summary>
 internal struct AccessRecord
 {
     public GridMember Member;

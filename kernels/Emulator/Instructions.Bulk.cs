@@ -167,6 +167,9 @@ internal static unsafe partial class Instructions
             for (uint t = mask; t != 0; t &= t - 1)
             {
                 Block block = w.Cluster.Blocks[BitOperations.TrailingZeroCount(t)];
+                if (block != w.Block && Array.TrueForAll(block.Warps, other => other.State == WarpState.Done))
+                    throw w.Fault(FaultKind.EarlyExit,
+                        $"block {block.Rank} of the cluster must still run while its shared memory is used", lane);
                 MBarrier? barrier = own;
                 if (place.Multicast && !block.MBarriers.TryGetValue(own.Address, out barrier))
                     throw w.Fault(FaultKind.MbarrierMisuse, $"block {block.Rank} has no mbarrier at 0x{own.Address:X}",

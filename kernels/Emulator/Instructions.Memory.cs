@@ -137,41 +137,6 @@ internal static unsafe partial class Instructions
         else ((uint*)(w.Regs + row))[lane] = (uint)value;
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void LoadWords(Warp w, Instruction i)
-    {
-        w.Resolve(i, 4 * i.Count, Access.Read);
-        if (i.Mode2 == 1) w.Cluster.Synchronise(w);
-        for (int v = 0; v < i.Rows.Length; v++)
-        {
-            if (i.Rows[v] < 0) continue;
-            uint* to = (uint*)(w.Regs + i.Rows[v]);
-            for (uint m = w.Exec; m != 0; m &= m - 1)
-            {
-                int lane = BitOperations.TrailingZeroCount(m);
-                to[lane] = ((uint*)w.Pointers[lane])[v];
-            }
-        }
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Load(Warp w, Instruction i)
-    {
-        w.Resolve(i, i.Size * i.Count, Access.Read);
-        if (i.Mode2 == 1) w.Cluster.Synchronise(w);
-        for (int v = 0; v < i.Rows.Length; v++)
-        {
-            if (i.Rows[v] < 0) continue;
-            for (uint m = w.Exec; m != 0; m &= m - 1)
-            {
-                int lane = BitOperations.TrailingZeroCount(m);
-                ulong value = ReadElement(w.Pointers[lane] + (v * i.Size), i.Size, i.Signed);
-                if (i.Mode == 2) value = (ushort)value;
-                WriteLane(w, i.Rows[v], i.WidthD, lane, value);
-            }
-        }
-    }
-
     private static void DecodeStore(InstructionBuilder b)
     {
         bool async = b.Take("async");
@@ -190,30 +155,6 @@ internal static unsafe partial class Instructions
         i.WidthD = RegisterType(b, 1, type).Size() == 8 ? 8 : 4;
         if (policy) b.Source(2, PtxType.B64);
         i.Run = &Store;
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Store(Warp w, Instruction i)
-    {
-        if (i.Mode2 == 1) w.Cluster.Synchronise(w);
-        w.Resolve(i, i.Size * i.Count, Access.Write);
-        for (int v = 0; v < i.Rows.Length; v++)
-        {
-            byte* from = w.Regs + i.Rows[v];
-            for (uint m = w.Exec; m != 0; m &= m - 1)
-            {
-                int lane = BitOperations.TrailingZeroCount(m);
-                byte* to = w.Pointers[lane] + (v * i.Size);
-                ulong value = Lane(from, i.WidthD, lane);
-                switch (i.Size)
-                {
-                    case 1: *to = (byte)value; break;
-                    case 2: *(ushort*)to = (ushort)value; break;
-                    case 4: *(uint*)to = (uint)value; break;
-                    default: *(ulong*)to = value; break;
-                }
-            }
-        }
     }
 
     private static void DecodePrefetch(InstructionBuilder b)

@@ -3,7 +3,9 @@ using CudaLora.Kernels.Ptx;
 
 namespace CudaLora.Kernels.Emulator;
 
-/// <summary>st.async and red.async: into the shared memory of the cluster, complete on an mbarrier in the same block.</summary>
+/// <summary>
+/// st.async and red.async: into the shared memory of the cluster, complete on an mbarrier in the same block.
+/// </summary>
 internal static unsafe partial class Instructions
 {
     private static void DecodeRemoteStore(InstructionBuilder b)

@@ -5,8 +5,8 @@ using System.Runtime.Intrinsics;
 namespace CudaLora.Kernels.Emulator;
 
 /// <summary>
-/// The accesses of one instruction in all its lanes. Four words at a time where they can be judged together: a warp
-/// that runs over consecutive words, and 16-byte accesses.
+/// The accesses of one instruction in all its lanes. Four words at a time where they can be judged together: lines of a
+/// whole warp, and 16-byte accesses.
 /// </summary>
 internal sealed unsafe partial class RaceWatch
 {
@@ -20,24 +20,28 @@ internal sealed unsafe partial class RaceWatch
     public void Lanes(Warp warp, Instruction i, uint record, uint lanes, int bytes, bool write)
     {
         ulong* addresses = warp.Addresses;
-        if (lanes == uint.MaxValue && bytes >= 2 && Consecutive(addresses, bytes))
-        {
-            int perQuad = 16 / bytes;
-            Vector256<ulong> now = Vector256.Create((ulong)record << 32 | 0xF0) | FirstQuad(bytes);
-            Vector256<ulong> step = Vector256.Create((ulong)perQuad << 16);
-            for (int lane = 0; lane < 32; lane += perQuad, now += step)
-            {
-                ulong* words = At(warp, addresses[lane], out int left);
-                if (left >= 4 && (addresses[lane] & 3) == 0
-                    && (write ? WriteQuad(warp, words, now) : ReadQuad(warp, words, now))) continue;
-                for (int k = lane; k < lane + perQuad; k++) One(warp, i, record, addresses[k], bytes, k, write);
-            }
-            return;
-        }
         for (uint m = lanes; m != 0; m &= m - 1)
         {
             int lane = BitOperations.TrailingZeroCount(m);
             One(warp, i, record, addresses[lane], bytes, lane, write);
+        }
+    }
+
+    /// <summary>The same for a whole warp whose lanes access one place after the other from <paramref name="first"/>.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public void Line(Warp warp, Instruction i, uint record, ulong first, int bytes, bool write)
+    {
+        int perQuad = 16 / bytes;
+        bool quads = bytes >= 2 && (first & 3) == 0;
+        Vector256<ulong> now = Vector256.Create((ulong)record << 32 | 0xF0) | FirstQuad(bytes);
+        Vector256<ulong> step = Vector256.Create((ulong)perQuad << 16);
+        for (int lane = 0; lane < 32; lane += perQuad, now += step)
+        {
+            ulong address = first + (ulong)(lane * bytes);
+            ulong* words = At(warp, address, out int left);
+            if (quads && left >= 4 && (write ? WriteQuad(warp, words, now) : ReadQuad(warp, words, now))) continue;
+            for (int k = 0; k < perQuad; k++)
+                One(warp, i, record, address + (ulong)(k * bytes), bytes, lane + k, write);
         }
     }
 
@@ -48,19 +52,6 @@ internal sealed unsafe partial class RaceWatch
         8 => Vector256.Create(0ul, 0, 1 << 16, 1 << 16),
         _ => default,
     };
-
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static bool Consecutive(ulong* addresses, int bytes)
-    {
-        ulong size = (ulong)bytes;
-        Vector256<ulong> expected = Vector256.Create(addresses[0])
-            + Vector256.Create(0, size, 2 * size, 3 * size), step = Vector256.Create(4 * size);
-        for (int k = 0; k < 32; k += 4, expected += step)
-        {
-            if (Vector256.Load(addresses + k) != expected) return false;
-        }
-        return true;
-    }
 
     private ulong _pageStart = ulong.MaxValue;
     private ulong* _page;
@@ -122,6 +113,7 @@ internal sealed unsafe partial class RaceWatch
             older = Vector256.Load(words + OlderReads);
         if ((write | read | older) != Vector256<ulong>.Zero)
         {
+            if (write == now && (read | older) == Vector256<ulong>.Zero) return true;
             if (!Ordered(warp, write, now) || !Ordered(warp, read, now) || !Ordered(warp, older, now)) return false;
             Vector256.Store(default, words + Reads);
             Vector256.Store(default, words + OlderReads);

@@ -59,7 +59,7 @@ internal sealed unsafe partial class RaceWatch(GlobalRaces races)
 
     private static ulong Entry(uint record, int lane) => ((ulong)record << 32) | ((ulong)(uint)lane << 16);
 
-    /// <summary>Bytes of the word at <paramref name="offset"/> that an access covers; goes on to the next word.</summary>
+    /// <summary>Bytes of the word at an offset that an access covers; goes on to the next word.</summary>
     private static ulong Mask(ref long offset, long end)
     {
         int first = (int)offset & 3;

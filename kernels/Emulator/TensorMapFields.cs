@@ -97,7 +97,8 @@ internal sealed class TensorMapFields
     {
         long low = Math.Max(start, 0), high = Math.Min(start + (long)Box[0], Extents[0]);
         if (high <= low) return (0, 0, 0);
-        return (address + (ulong)(low * ElementSize), (int)(low - start) * ElementSize, (int)(high - low) * ElementSize);
+        return (address + (ulong)(low * ElementSize), (int)(low - start) * ElementSize,
+            (int)(high - low) * ElementSize);
     }
 }
 

@@ -10,8 +10,6 @@ internal enum Access
 
 internal sealed unsafe partial class Warp
 {
-    private readonly uint[] _records = [];
-    private readonly uint[] _recordClocks = [];
     private Allocation? _recent;
 
     /// <summary>
@@ -24,6 +22,8 @@ internal sealed unsafe partial class Warp
     public void ResolveLanes(Instruction i, uint lanes, int bytes, Access access)
     {
         (int row, long offset, bool wide, Space space) = (i.A, i.Offset, i.WideAddress, i.Space);
+        IsConsecutive = false;
+        if (space == Space.Global && wide && row >= 0 && lanes == uint.MaxValue && ResolveLine(i, bytes, access)) return;
         uint shared = 0, local = 0, global = 0;
         byte* regs = Regs;
         for (uint m = lanes; m != 0; m &= m - 1)
@@ -93,30 +93,6 @@ internal sealed unsafe partial class Warp
             else if (access != Access.Write && !AllWritten(written, bytes)) throw Unwritten("global", address, lane);
         }
         return a.Data + at;
-    }
-
-    /// <summary>Reports a race of a copy from or to memory that <see cref="GlobalPointer"/> just found.</summary>
-    public void WatchCopy(RaceWatch races, ulong address, int bytes, Access access, int lane)
-    {
-        uint record = RaceRecord(races);
-        if (record != 0) races.Range(this, record, _recent!, address, bytes, lane, access != Access.Read);
-    }
-
-    /// <summary>The live allocation of an address that has been checked.</summary>
-    public Allocation Holder(ulong address)
-    {
-        Allocation? a = _recent;
-        return a is not null && a.Holds(address, 1) ? a : Cluster.Launch.Emulator.Memory.Find(address)!;
-    }
-
-    /// <summary>The record of what the current instruction accesses now; 0 when there are no more.</summary>
-    private uint RaceRecord(RaceWatch races)
-    {
-        int index = Current.Index;
-        uint clock = Cluster.Order!.Clock(Global);
-        if (_recordClocks[index] != clock)
-            (_recordClocks[index], _records[index]) = (clock, races.Record(this, Current, clock));
-        return _records[index];
     }
 
     /// <summary>Shadow of global memory that <see cref="GlobalPointer"/> just found; 0 when there is none.</summary>

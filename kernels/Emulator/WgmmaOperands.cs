@@ -53,7 +53,8 @@ internal readonly record struct MatrixDescriptor(ulong Bits)
 /// <param name="DescriptorA">Descriptor of A; unused when A is in registers.</param>
 /// <param name="DescriptorB">Descriptor of B.</param>
 /// <param name="Accumulate">scale-d: D += A B, else D = A B.</param>
-internal readonly record struct WgmmaOperands(MatrixDescriptor DescriptorA, MatrixDescriptor DescriptorB, bool Accumulate)
+internal readonly record struct WgmmaOperands(MatrixDescriptor DescriptorA, MatrixDescriptor DescriptorB,
+    bool Accumulate)
 {
     /// <summary>Checks and marks what this warp reads from shared memory: its 16 rows of A, and all of B.</summary>
     public void Check(Warp warp, Instruction i)
@@ -106,6 +107,10 @@ internal readonly record struct WgmmaOperands(MatrixDescriptor DescriptorA, Matr
         if (d.BaseOffset != 0)
             throw warp.Fault(FaultKind.InvalidOperand,
             $"a descriptor's base offset other than 0 is not supported, but got {d.BaseOffset}");
+        uint span = 16u << d.Mode;
+        if (d.Mode != 0 && (d.Start & ((8 * span) - 1)) >= span)
+            throw warp.Fault(FaultKind.InvalidOperand,
+                $"a tile with a swizzle of {span} bytes must start at a multiple of {8 * span}, but got 0x{d.Start:X}");
         uint? component = warp.Cluster.Order is { } order ? (uint)order.WgmmaGroups(warp.Global) : null;
         int perUnit = 16 / size, outer = mn ? k : rows, inner = mn ? rows : k;
         for (int o = 0; o < outer; o++)

@@ -17,6 +17,7 @@ internal abstract class GemmMmaLab(string stem, string entry, bool transA, bool 
     public override Type Args => typeof(GemmMma.Args);
     public override IReadOnlyList<string> ShapeNames => ["m", "n", "k"];
     public override IReadOnlyList<int> DefaultShape => [131, 151, 103];
+    public override IReadOnlyList<int> BenchShape => [8192, 4096, 4096];
 
     protected override LabRun Try(CudaContext context, IReadOnlyList<int> shape, LabInputs inputs)
     {
@@ -36,23 +37,22 @@ internal abstract class GemmMmaLab(string stem, string entry, bool transA, bool 
                 da.Pointer.Address, db.Pointer.Address, dc.Address, 0, 0, 0, da2.Pointer.Address, db2.Pointer.Address,
                 dbias.Pointer.Address, m, n, k, a.Pitch, b.Pitch, n, Second, a2.Pitch, b2.Pitch, Alpha, Beta,
                 bf16 ? 1 : 0));
-        var expected = new double[m * n];
-        for (int i = 0; i < m; i++)
+        int[] rows = LabRows.Of(m, (double)n * k);
+        var expected = new double[rows.Length * n];
+        for (int e = 0; e < expected.Length; e++)
         {
-            for (int j = 0; j < n; j++)
-            {
-                double sum = 0;
-                for (int l = 0; l < k; l++) sum += a[i, l] * b[j, l];
-                for (int l = 0; l < Second; l++) sum += a2[i, l] * b2[j, l];
-                expected[i * n + j] = Alpha * sum + Beta * (double)c[i * n + j] + bias[j];
-            }
+            (int i, int j) = (rows[e / n], e % n);
+            double sum = 0;
+            for (int l = 0; l < k; l++) sum += a[i, l] * b[j, l];
+            for (int l = 0; l < Second; l++) sum += a2[i, l] * b2[j, l];
+            expected[e] = Alpha * sum + Beta * (double)c[i * n + j] + bias[j];
         }
         // bf16 products are exact in f32; the tensor core truncates each partial sum, about k * 2^-23 in all.
         double tolerance = bf16 ? 1.0 / 256 : 1e-6 + k * 2.4e-7;
         int terms = k + Second;
         long bytes = 2L * terms * (m + n) + 4L * n + (bf16 ? 4L : 8L) * c.Length;
         return new LabRun(
-            GemmMma.Shape(m, n, 1), Distance(dc.ToArray(), expected), tolerance, bytes, 2.0 * m * n * terms);
+            GemmMma.Shape(m, n, 1), Distance(LabRows.Pick(dc.ToArray(), n, rows), expected), tolerance, bytes, 2.0 * m * n * terms);
     }
 
     // Element (row, k), stored (k, row) when k is outer; rows padded to units of 16 bytes.

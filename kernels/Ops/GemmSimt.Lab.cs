@@ -10,6 +10,7 @@ internal abstract class GemmSimtLab(bool bf16) : KernelLab
 
     public override IReadOnlyList<string> ShapeNames => ["m", "n", "k"];
     public override IReadOnlyList<int> DefaultShape => [131, 33, 37];
+    public override IReadOnlyList<int> BenchShape => [2048, 2048, 2048];
 
     protected override LabRun Try(CudaContext context, IReadOnlyList<int> shape, LabInputs inputs)
     {
@@ -17,26 +18,21 @@ internal abstract class GemmSimtLab(bool bf16) : KernelLab
         float[] a = inputs.Values(Batch * m * k), b = inputs.Values(n * k), c = inputs.Values(Batch * m * n);
         using LabTensor da = new(inputs, a, bf16), db = new(inputs, b, bf16), dc = new(inputs, c, bf16);
         Launch(context.Stream, da.Address, db.Address, dc.Address, m, n, k);
-        var expected = new double[c.Length];
-        for (int s = 0; s < Batch; s++)
+        int[] rows = LabRows.Of(Batch * m, (double)n * k);
+        var expected = new double[rows.Length * n];
+        for (int e = 0; e < expected.Length; e++)
         {
-            for (int i = 0; i < m; i++)
-            {
-                for (int j = 0; j < n; j++)
-                {
-                    double sum = 0;
-                    for (int l = 0; l < k; l++) sum += (double)a[s * m * k + l * m + i] * b[j * k + l];
-                    int at = (s * m + i) * n + j;
-                    expected[at] = Alpha * sum + Beta * (double)c[at];
-                }
-            }
+            (int s, int i) = (rows[e / n] / m, rows[e / n] % m);
+            double sum = 0;
+            for (int l = 0; l < k; l++) sum += (double)a[s * m * k + l * m + i] * b[e % n * k + l];
+            expected[e] = Alpha * sum + Beta * (double)c[rows[e / n] * n + e % n];
         }
         int size = bf16 ? 2 : 4;
         long bytes = size * (a.Length + b.Length + 2L * c.Length);
         // Rounded once to bf16; f32 sums of k terms keep about six digits.
         return new LabRun(
-            GemmSimt.Shape(m, n, Batch), Distance(dc.ToArray(), expected), bf16 ? 1.0 / 256 : 1e-5, bytes,
-            2.0 * Batch * m * n * k);
+            GemmSimt.Shape(m, n, Batch), Distance(LabRows.Pick(dc.ToArray(), n, rows), expected),
+            bf16 ? 1.0 / 256 : 1e-5, bytes, 2.0 * Batch * m * n * k);
     }
 
     protected abstract void Launch(CudaStream stream, ulong a, ulong b, ulong c, int m, int n, int k);

@@ -10,6 +10,7 @@ internal sealed class LoraDecodeDownLab : KernelLab
     public override Type Args => typeof(LoraDecode.DownArgs);
     public override IReadOnlyList<string> ShapeNames => ["tokens", "in", "ranks"];
     public override IReadOnlyList<int> DefaultShape => [3, 1104, 5];
+    public override IReadOnlyList<int> BenchShape => [1, 4096, 16];
 
     protected override LabRun Try(CudaContext context, IReadOnlyList<int> shape, LabInputs inputs)
     {
@@ -36,6 +37,7 @@ internal sealed class LoraDecodeUpLab : KernelLab
     public override Type Args => typeof(LoraDecode.UpArgs);
     public override IReadOnlyList<string> ShapeNames => ["tokens", "in", "out", "ranks"];
     public override IReadOnlyList<int> DefaultShape => [9, 1144, 37, 5];
+    public override IReadOnlyList<int> BenchShape => [1, 4096, 4096, 16];
 
     protected override LabRun Try(CudaContext context, IReadOnlyList<int> shape, LabInputs inputs)
     {

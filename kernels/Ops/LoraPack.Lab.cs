@@ -12,6 +12,7 @@ internal sealed class LoraPackLab : KernelLab
     public override Type Args => typeof(LoraPack.PackArgs);
     public override IReadOnlyList<string> ShapeNames => ["in", "out", "ranks"];
     public override IReadOnlyList<int> DefaultShape => [75, 41, 7];
+    public override IReadOnlyList<int> BenchShape => [4096, 4096, 16];
 
     protected override LabRun Try(CudaContext context, IReadOnlyList<int> shape, LabInputs inputs)
     {
@@ -50,6 +51,7 @@ internal sealed class LoraPadLab : KernelLab
     public override Type Args => typeof(LoraPack.PadArgs);
     public override IReadOnlyList<string> ShapeNames => ["rows", "cols"];
     public override IReadOnlyList<int> DefaultShape => [4, 2312];
+    public override IReadOnlyList<int> BenchShape => [4096, 4096];
 
     protected override LabRun Try(CudaContext context, IReadOnlyList<int> shape, LabInputs inputs)
     {

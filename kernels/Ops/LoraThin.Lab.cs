@@ -15,6 +15,7 @@ internal abstract class LoraThinLab(bool bf16) : KernelLab
     public override Type Args => typeof(LoraThin.Args);
     public override IReadOnlyList<string> ShapeNames => ["rows", "cols", "ranks"];
     public override IReadOnlyList<int> DefaultShape => [69, 531, 19];
+    public override IReadOnlyList<int> BenchShape => [8192, 4096, 16];
 
     protected override LabRun Try(CudaContext context, IReadOnlyList<int> shape, LabInputs inputs)
     {
@@ -103,6 +104,7 @@ internal sealed class LoraThinSumLab : KernelLab
     public override Type Args => typeof(LoraThin.SumArgs);
     public override IReadOnlyList<string> ShapeNames => ["parts", "rows", "cols"];
     public override IReadOnlyList<int> DefaultShape => [5, 7, 61];
+    public override IReadOnlyList<int> BenchShape => [16, 16, 4096];
 
     protected override LabRun Try(CudaContext context, IReadOnlyList<int> shape, LabInputs inputs)
     {

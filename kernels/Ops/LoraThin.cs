@@ -45,7 +45,7 @@ public static class LoraThin
         int across = ColumnParts(cols, bf16) * ((ranks + Ranks - 1) / Ranks);
         int chunks = Math.Max(1, WantedBlocks / across);
         int perChunk = (rows + chunks - 1) / chunks;
-        return Math.Max(4, (perChunk + RowStep - 1) / RowStep) * RowStep;
+        return Math.Max(8, (perChunk + RowStep - 1) / RowStep) * RowStep;
     }
 
     /// <summary>Parts of reduced: chunks of rows.</summary>

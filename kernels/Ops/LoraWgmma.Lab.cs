@@ -2,7 +2,7 @@ using CudaLora.Kernels.Runtime;
 
 namespace CudaLora.Kernels.Ops;
 
-/// <summary>Both directions, by one cluster that walks over all tiles.</summary>
+/// <summary>Both directions.</summary>
 internal abstract class LoraWgmmaLab(bool backward) : KernelLab
 {
     public override string Stem => backward ? "LoraWgmmaBackward" : "LoraWgmma";
@@ -10,6 +10,7 @@ internal abstract class LoraWgmmaLab(bool backward) : KernelLab
     public override Type Args => typeof(LoraWgmma.Args);
     public override IReadOnlyList<string> ShapeNames => ["m", "n", "k", "r"];
     public override IReadOnlyList<int> DefaultShape => [200, 264, 328, 20];
+    public override IReadOnlyList<int> BenchShape => [8192, 4096, 4096, 16];
     public override int Capability => 90;
 
     protected override LabRun Try(CudaContext context, IReadOnlyList<int> shape, LabInputs inputs)
@@ -29,22 +30,22 @@ internal abstract class LoraWgmmaLab(bool backward) : KernelLab
         LoraWgmma.Args args = backward
             ? LoraWgmma.Backward(context, left, right, to, left2, right2, m, n, k, r, k, n, n, pitch, n)
             : LoraWgmma.Forward(context, left, right, to, left2, right2, m, n, k, r, k, k, n, pitch, pitch);
-        LoraWgmma.Launch(context.Stream, backward, args, multiprocessors: 2);
-        var expected = new double[m * n];
-        for (int i = 0; i < m; i++)
+        // Small results by one cluster, which then walks over all tiles.
+        int blocks = (long)m * n <= 1 << 20 ? 2 : context.Properties.Multiprocessors;
+        LoraWgmma.Launch(context.Stream, backward, args, blocks);
+        int[] rows = LabRows.Of(m, (double)n * k);
+        var expected = new double[rows.Length * n];
+        for (int e = 0; e < expected.Length; e++)
         {
-            for (int j = 0; j < n; j++)
-            {
-                double sum = 0;
-                for (int l = 0; l < k; l++) sum += (double)a[i * k + l] * b[backward ? l * n + j : j * k + l];
-                for (int l = 0; l < r; l++)
-                    sum += (double)a2[i * pitch + l] * b2[backward ? l * n + j : j * pitch + l];
-                expected[i * n + j] = sum;
-            }
+            (int i, int j) = (rows[e / n], e % n);
+            double sum = 0;
+            for (int l = 0; l < k; l++) sum += (double)a[i * k + l] * b[backward ? l * n + j : j * k + l];
+            for (int l = 0; l < r; l++) sum += (double)a2[i * pitch + l] * b2[backward ? l * n + j : j * pitch + l];
+            expected[e] = sum;
         }
         // The result is rounded to bf16: half of 2^-8 of its size.
         return new LabRun(
-            LoraWgmma.Shape(m, n, 2), Distance(LabInputs.Widen(dc), expected), 1.0 / 256,
+            LoraWgmma.Shape(m, n, blocks), Distance(LabRows.Pick(LabInputs.Widen(dc), n, rows), expected), 1.0 / 256,
             2L * ((long)(m + n) * (k + r) + (long)m * n), 2.0 * m * n * (k + r));
     }
 }

@@ -2,7 +2,8 @@ namespace CudaLora.Kernels.Simd;
 
 /// <summary>
 /// AdamW whose moments are 8-bit codes in blocks of 256 with a scale each, as bitsandbytes' block-wise optimiser
-/// (Dettmers et al. 2021, arXiv 2110.02861): the first moment over the signed dynamic map, the second over the unsigned.
+/// (Dettmers et al. 2021, arXiv 2110.02861): the first moment over the signed dynamic map, the second over the
+/// unsigned.
 /// </summary>
 public static unsafe class AdamW8BitKernel
 {
@@ -14,8 +15,8 @@ public static unsafe class AdamW8BitKernel
 
     /// <summary>
     /// One step on <paramref name="n"/> values: m = b1 m + (1 - b1) g, v = b2 v + (1 - b2) g^2,
-    /// p -= lr √(1 - b2^t) / (1 - b1^t) m / (√v + eps √(1 - b2^t)), then p *= 1 - lr wd; m and v are coded again. Where a
-    /// gradient is not finite the moments become zero and p stays.
+    /// p -= lr √(1 - b2^t) / (1 - b1^t) m / (√v + eps √(1 - b2^t)), then p *= 1 - lr wd; m and v are coded again.
+    /// Where a gradient is not finite the moments become zero and p stays.
     /// </summary>
     /// <param name="p">Parameters, updated in place.</param>
     /// <param name="g">Gradients.</param>
@@ -71,8 +72,8 @@ public static unsafe class AdamW8BitKernel
         {
             float* moment1 = stackalloc float[BlockSize];
             float* moment2 = stackalloc float[BlockSize];
-            float *p = P + first, g = G + first;
-            byte *m = M + first, v = V + first;
+            float* p = P + first, g = G + first;
+            byte* m = M + first, v = V + first;
             ref float scale1 = ref MScale[first / BlockSize];
             ref float scale2 = ref VScale[first / BlockSize];
             float largest1 = 0, largest2 = 0;

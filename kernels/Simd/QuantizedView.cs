@@ -9,31 +9,31 @@ namespace CudaLora.Kernels.Simd;
 public unsafe struct QuantizedView
 {
     /// <summary>Two codes per byte.</summary>
-    public byte* Codes;
+    public byte* Codes { readonly get; set; }
 
     /// <summary>Values of the 16 codes.</summary>
-    public float* Codebook;
+    public float* Codebook { readonly get; set; }
 
     /// <summary>Scale of each block, or null when the scales are codes themselves.</summary>
-    public float* AbsMax;
+    public float* AbsMax { readonly get; set; }
 
     /// <summary>8-bit code of each block's scale, when <see cref="AbsMax"/> is null.</summary>
-    public byte* AbsMaxCodes;
+    public byte* AbsMaxCodes { readonly get; set; }
 
     /// <summary>Scale of each group of scales.</summary>
-    public float* NestedAbsMax;
+    public float* NestedAbsMax { readonly get; set; }
 
     /// <summary>Values of the 256 codes of scales.</summary>
-    public float* NestedMap;
+    public float* NestedMap { readonly get; set; }
 
     /// <summary>Added to every scale decoded from its code.</summary>
-    public float Offset;
+    public float Offset { readonly get; set; }
 
     /// <summary>log2 of the elements of a block.</summary>
-    public int BlockShift;
+    public int BlockShift { readonly get; set; }
 
     /// <summary>log2 of the scales of a group.</summary>
-    public int NestedShift;
+    public int NestedShift { readonly get; set; }
 
     /// <summary>The scale of a block. With codes: the product is rounded, then the sum.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -35,8 +35,8 @@ public readonly record struct MemoryEstimate(long Weights, long Trained, long Ac
         var tables = config.Family == ModelFamily.Gpt2 ? 0 : 2 * Pooled(2L * config.MaxPositions * config.HeadDim);
         var bases = weights.ToArray();
         var trained = step.Rank > 0
-            ? Linears(config).Sum(l => Trainable((long)step.Rank * l.In, step) + Trainable((long)step.Rank * l.Out, step))
-                * config.Layers
+            ? config.Layers * Linears(config).Sum(
+                l => Trainable((long)step.Rank * l.In, step) + Trainable((long)step.Rank * l.Out, step))
             : bases.Sum(bytes => Trainable(bytes / 4, step) - Pooled(bytes));
         return new MemoryEstimate(bases.Sum(Pooled) + tables, trained, sizes.Forward(), sizes.Backward());
     }
@@ -83,7 +83,8 @@ public readonly record struct MemoryEstimate(long Weights, long Trained, long Ac
         {
             var gpt2 = config.Family == ModelFamily.Gpt2;
             // Embedding (with GPT-2 that of places, and their sum), last norm, its labelled rows, logits, losses.
-            var outside = (gpt2 ? 3 : 1) * Hidden + Hidden + Norm() + Hidden + Pooled(4L * step.Batch * step.Length * config.VocabSize) + Inputs();
+            var logits = Pooled(4L * step.Batch * step.Length * config.VocabSize);
+            var outside = ((gpt2 ? 5 : 3) * Hidden) + Norm() + logits + Inputs();
             var kept = step.Checkpointing ? (config.Layers * Hidden) + Block() : config.Layers * Block();
             return outside + kept;
         }

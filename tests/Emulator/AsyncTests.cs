@@ -198,8 +198,8 @@ public class AsyncTests
     {
         int[] found = RemoteProgram(Store, "512").RunAll().Read<int>(1);
         Assert.Equal(Enumerable.Range(0, 64).Select(i => (i < 32 ? 1000 : 0) + (2 * (i % 32))), found);
-        int[] single = RemoteProgram($"mad.lo.u32 %r3, tid, 16, %r3; st.async.shared::cluster.{Complete}.b32 [%r3], %r12, [%r4];",
-            "128").RunAll().Read<int>(1);
+        string one = $"mad.lo.u32 %r3, tid, 16, %r3; st.async.shared::cluster.{Complete}.b32 [%r3], %r12, [%r4];";
+        int[] single = RemoteProgram(one, "128").RunAll().Read<int>(1);
         Assert.Equal(Enumerable.Range(0, 64).Select(i => (i < 32 ? 1000 : 0) + (i % 32) + 40), single);
     }
 

@@ -4,7 +4,9 @@ using CudaLora.Kernels.Ptx;
 
 namespace CudaLora.Tests;
 
-/// <summary>Device functions: arguments and results in registers and .param space, divergence, faults, refusals.</summary>
+/// <summary>
+/// Device functions: arguments and results in registers and .param space, divergence, faults, refusals.
+/// </summary>
 public class CallTests
 {
     // 3 x + y in .param space, called by entries that stand before its body.

@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using CudaLora.Kernels.Driver;
 using CudaLora.Kernels.Emulator;
 
@@ -138,23 +137,10 @@ public class ClusterTests
                 ret;
             }
             """;
-        PtxasGate.Check(text);
-        foreach (AsyncSchedule schedule in Enum.GetValues<AsyncSchedule>())
-        {
-            using var emulator = new Emulator(new EmulatorOptions { Schedule = schedule });
-            using EmulatedModule module = emulator.Load(text, "multicast.ptx");
-            ulong input = emulator.Allocate(512), output = emulator.Allocate(4 * 32 * 4);
-            emulator.Write(input, MemoryMarshal.AsBytes<int>(Enumerable.Range(0, 128).ToArray()));
-            var spec = new TensorMapSpec(TensorMapType.Int32, input, TensorMapSwizzle.None, TensorMapPromotion.None);
-            Assert.Equal(CudaResult.Success,
-                EmulatedTensorMap.Encode(out TensorMap map, spec, [32, 4], [128], [32, 1], [1, 1]));
-            byte[] parameters = new byte[136];
-            MemoryMarshal.Write(parameters, map);
-            BitConverter.TryWriteBytes(parameters.AsSpan(128), output);
-            emulator.Launch(module, "k", 4, 32, 0, parameters).EnsureSucceeded();
-            int[] found = new int[128];
-            emulator.Read(output, MemoryMarshal.AsBytes(found.AsSpan()));
-            Assert.Equal(Enumerable.Range(0, 128).Select(i => (4 * (i % 32)) + 192), found);
-        }
+        int[] found = new PtxProgram(text) { Grid = 4 }
+            .Map<int>(Enumerable.Range(0, 128).ToArray(), TensorMapType.Int32, TensorMapSwizzle.None, [32, 4], [128],
+                [32, 1])
+            .Output<int>(128).RunAll().Read<int>(1);
+        Assert.Equal(Enumerable.Range(0, 128).Select(i => (4 * (i % 32)) + 192), found);
     }
 }

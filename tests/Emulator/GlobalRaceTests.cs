@@ -14,6 +14,34 @@ public class GlobalRaceTests
             add.u64 outAt, outAt, %rd8;
         """;
 
+    // p0: the first thread of all.
+    private const string First = Frame + "setp.eq.u32 %p0, tid, 0; setp.eq.and.u32 %p0, %r20, 0, %p0;";
+
+    private const string Neighbour = Frame + """
+            xor.b32 %r1, tid, 1;
+            mul.wide.u32 %rd5, %r1, 4;
+            add.u64 %rd5, %rd5, %rd0;
+            add.u64 %rd5, %rd5, %rd8;
+            ld.global.u32 %r2, [%rd5];
+        """;
+
+    private const string Halves = Frame + """
+            mul.wide.u32 %rd5, tid, 2;
+            add.u64 %rd5, %rd5, %rd0;
+            add.u64 %rd5, %rd5, %rd8;
+        """;
+
+    private const string Update = "ld.global.b16 %h0, [%rd5]; st.global.b16 [%rd5], %h0;";
+
+    private const string Copy = Frame + """
+            shl.b32 %r1, tid, 2;
+            mov.u32 %r2, tile;
+            add.u32 %r1, %r1, %r2;
+            cp.async.ca.shared.global [%r1], [<from>], 4;
+            cp.async.wait_all;
+            st.global.u32 [inAt], 1;
+        """;
+
     // Each thread publishes a word, and reads the word of its partner in the same block.
     private const string Exchange = Frame + """
             st.global.u32 [outAt], tid;
@@ -64,31 +92,30 @@ public class GlobalRaceTests
     {
         // All blocks, or all warps, write one word.
         { Frame + "st.global.u32 [%rd1], %r20;", Frame + "st.global.u32 [outAt], %r20;" },
-        { "st.global.u32 [%rd1], warp;", "setp.eq.u32 %p0, tid, 0; mov.u32 %r20, %ctaid.x; setp.eq.and.u32 %p0, %r20, 0, %p0; @%p0 st.global.u32 [%rd1], warp;" },
+        { "st.global.u32 [%rd1], warp;", First + "@%p0 st.global.u32 [%rd1], warp;" },
         { Ordered(Exchange, "", "32"), Ordered(Exchange, "bar.sync 0;", "32") },
         { Ordered(Exchange, "", "1"), Ordered(Exchange, "bar.warp.sync -1;", "1") },
         { Ordered(Exchange, "bar.warp.sync -1;", "32"), Ordered(Exchange, "bar.sync 0;", "1") },
         // Read, then overwritten by another thread.
-        { Frame + "xor.b32 %r1, tid, 1; mul.wide.u32 %rd5, %r1, 4; add.u64 %rd5, %rd5, %rd0; add.u64 %rd5, %rd5, %rd8; ld.global.u32 %r2, [%rd5]; st.global.u32 [inAt], %r2;",
-            Frame + "xor.b32 %r1, tid, 1; mul.wide.u32 %rd5, %r1, 4; add.u64 %rd5, %rd5, %rd0; add.u64 %rd5, %rd5, %rd8; ld.global.u32 %r2, [%rd5]; bar.warp.sync -1; st.global.u32 [inAt], %r2;" },
+        { Neighbour + "st.global.u32 [inAt], %r2;", Neighbour + "bar.warp.sync -1; st.global.u32 [inAt], %r2;" },
         // A word that every lane has read.
-        { Frame + "ld.global.u32 %r2, [%rd0]; setp.eq.u32 %p0, tid, 0; setp.eq.and.u32 %p0, %r20, 0, %p0; @%p0 st.global.u32 [%rd0], %r2;",
+        { First + "ld.global.u32 %r2, [%rd0]; @%p0 st.global.u32 [%rd0], %r2;",
             Frame + "ld.global.u32 %r2, [inAt]; st.global.u32 [inAt], %r2;" },
         // Atomics are ordered with each other, not with plain writes.
         { "red.global.add.u32 [%rd0], 1; setp.eq.u32 %p0, tid, 63; @%p0 st.global.u32 [%rd0], 9;",
             "red.global.add.u32 [%rd0], 1; atom.global.max.u32 %r1, [%rd0], 9; ld.volatile.global.u32 %r2, [%rd0];" },
         { LastBlock.Replace("<fence>", ""), LastBlock.Replace("<fence>", "membar.gl;") },
-        { LastBlock.Replace("<fence>", ""), LastBlock.Replace("<fence>", "").Replace("atom.global", "atom.acq_rel.gpu.global") },
+        { LastBlock.Replace("<fence>", ""),
+            LastBlock.Replace("<fence>", "").Replace("atom.global", "atom.acq_rel.gpu.global") },
         { Ordered(Flag, "st.relaxed.gpu.global.u32 [%rd0], 1;", "ld.relaxed.gpu.global.u32 %r1, [%rd0];"),
             Ordered(Flag, "st.release.gpu.global.u32 [%rd0], 1;", "ld.acquire.gpu.global.u32 %r1, [%rd0];") },
         // Neighbouring halves of a word belong to different lanes.
-        { "mul.wide.u32 %rd5, tid, 2; add.u64 %rd5, %rd5, %rd0; ld.global.b16 %h0, [%rd5]; st.global.b16 [%rd5], %h0; ld.global.b16 %h1, [%rd0+2]; bar.warp.sync -1; st.global.b16 [%rd5], %h1;",
-            Frame + "mul.wide.u32 %rd5, tid, 2; add.u64 %rd5, %rd5, %rd0; add.u64 %rd5, %rd5, %rd8; ld.global.b16 %h0, [%rd5]; st.global.b16 [%rd5], %h0; ld.global.b16 %h0, [%rd5]; st.global.b16 [%rd5], %h0;" },
+        { Halves + Update + "ld.global.b16 %h1, [%rd0+2]; bar.warp.sync -1; st.global.b16 [%rd5], %h1;",
+            Halves + Update + Update },
         // Vectors in place; then of two warps one that reads the other's quad.
         { Vectors.Replace("<from>", "xor.b32 %r1, tid, 32;"), Vectors.Replace("<from>", "mov.u32 %r1, tid;") },
         // An asynchronous copy reads too.
-        { "shl.b32 %r1, tid, 2; mov.u32 %r2, tile; add.u32 %r1, %r1, %r2; cp.async.ca.shared.global [%r1], [%rd0], 4; cp.async.wait_all; st.global.u32 [inAt], 1;",
-            Frame + "shl.b32 %r1, tid, 2; mov.u32 %r2, tile; add.u32 %r1, %r1, %r2; cp.async.ca.shared.global [%r1], [inAt], 4; cp.async.wait_all; st.global.u32 [inAt], 1;" },
+        { Copy.Replace("<from>", "%rd0"), Copy.Replace("<from>", "inAt") },
     };
 
     private const string Vectors = """
@@ -134,12 +161,55 @@ public class GlobalRaceTests
             fault.Message, StringComparison.Ordinal);
     }
 
+    /// <summary>The guide shows this kernel and what the emulator says of it.</summary>
+    [Fact]
+    public void TheGuideTellsWhatHappens()
+    {
+        const string kernel = """
+            .version 8.0
+            .target sm_80
+            .address_size 64
+            .visible .entry last_block(.param .u64 parts, .param .u64 total)
+            {
+                .reg .pred p;
+                .reg .b32 block, ticket, a, b;
+                .reg .b64 partsAt, totalAt, at;
+                ld.param.u64 partsAt, [parts];
+                ld.param.u64 totalAt, [total];
+                mov.u32 block, %ctaid.x;
+                mad.wide.u32 at, block, 4, partsAt;
+                st.global.u32 [at], block;
+                <fence>
+                atom.global.add.u32 ticket, [totalAt], 1;
+                <fence>
+                setp.ne.u32 p, ticket, 1;
+                @p exit;
+                ld.global.u32 a, [partsAt];
+                ld.global.u32 b, [partsAt+4];
+                add.u32 a, a, b;
+                st.global.u32 [totalAt+4], a;
+                ret;
+            }
+            """;
+        PtxProgram Program(string fence) =>
+            new PtxProgram(kernel.Replace("<fence>", fence, StringComparison.Ordinal), "last_block")
+            {
+                Grid = 2,
+                Block = 1,
+            }
+            .Output<int>(2).Input(0, 0);
+        Assert.Equal(1, Program("membar.gl;").RunAll().Read<int>(1)[1]);
+        string said = Program("").Run(new EmulatorOptions { Workers = 1 }).Faulted(FaultKind.GlobalRace).ToString();
+        string guide = File.ReadAllText(Path.Combine(SharedData.Root, "kernels", "README.md"));
+        Assert.Contains(said, string.Join(' ', guide.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries)),
+            StringComparison.Ordinal);
+    }
+
     [Fact]
     public void LaunchesAreOrdered()
     {
         // What one launch wrote the next may overwrite: nothing of the shadow is left.
-        string text = PtxText.Kernel("mov.u32 %r20, %ctaid.x; mad.lo.u32 %r1, %r20, 64, tid; mul.wide.u32 offset, %r1, 4;"
-            + " add.u64 outAt, %rd1, offset; ld.global.u32 %r2, [outAt]; st.global.u32 [outAt], %r1;");
+        string text = PtxText.Kernel(Frame + "ld.global.u32 %r2, [outAt]; st.global.u32 [outAt], %r2;");
         using var emulator = new Emulator();
         using EmulatedModule module = emulator.Load(text, "t.ptx");
         ulong memory = emulator.Allocate(4096);

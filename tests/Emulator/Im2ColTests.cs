@@ -5,7 +5,9 @@ using CudaLora.Kernels.Ptx;
 
 namespace CudaLora.Tests;
 
-/// <summary>im2col tensor maps: the pixels of a convolution's input, against the definition of the convolution.</summary>
+/// <summary>
+/// im2col tensor maps: the pixels of a convolution's input, against the definition of the convolution.
+/// </summary>
 public class Im2ColTests
 {
     private const int Channels = 8, Width = 5, Height = 4, Images = 3, Pixels = 24;
@@ -141,8 +143,9 @@ public class Im2ColTests
         ulong[] strides = [64, 4096, 262144];
         int spatial = Math.Max(rank - 2, 0);
         Assert.Equal(expected, EmulatedTensorMap.EncodeIm2Col(out _,
-            new TensorMapSpec(TensorMapType.Float16, 0, TensorMapSwizzle.None, TensorMapPromotion.None), dims[..rank],
-            strides[..(rank - 1)], Enumerable.Repeat(lower, spatial).ToArray(),
+            new TensorMapSpec(TensorMapType.Float16, 0, TensorMapSwizzle.None, TensorMapPromotion.None),
+            dims.AsSpan(0, rank),
+            strides.AsSpan(0, rank - 1), Enumerable.Repeat(lower, spatial).ToArray(),
             Enumerable.Repeat(upper, spatial).ToArray(), channels, pixels, [1, 1, 1, 1]));
     }
 

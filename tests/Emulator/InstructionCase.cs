@@ -47,6 +47,7 @@ internal sealed record InstructionCase(string Instruction, string Types, params 
                 $"{Instruction} row {i} ({string.Join(", ", Rows[i][..^1].Select(v => $"0x{v:X}"))}): "
                 + $"expected 0x{want:X}, but got 0x{found[i]:X}");
         }
+        HardwareComparison.Check(Program(target));
     }
 
     private static string Load(string type) => type is "b16" or "u16" or "s16" or "f16" ? "b16" : "b" + type[1..];

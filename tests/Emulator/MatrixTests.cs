@@ -104,6 +104,7 @@ public class MatrixTests
             body.Append(CultureInfo.InvariantCulture, $"st.global.b32 [outAt+{4 * r}], c{r};\n");
         var program = new PtxProgram(PtxText.Kernel(body.ToString(), "sm_80"));
         program.Input(Fragments(a, b, k, bits, types)).Output<uint>(32 * sums);
+        HardwareComparison.Check(program);
         foreach (bool exact in new[] { false, true })
         {
             uint[] found = program.Run(new EmulatorOptions { ExactTensorCores = exact }).Succeeded().Read<uint>(1);

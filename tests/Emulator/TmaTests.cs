@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using CudaLora.Kernels.Driver;
 using CudaLora.Kernels.Emulator;
 
@@ -52,34 +51,15 @@ public class TmaTests
     /// <summary>
     /// Boxes of 8 rows by 16 columns of f32 go to columns 2..17 of a (20, 12) matrix: clipped right and below.
     /// </summary>
-    private static (float[] Found, LaunchReport Report) Run(string text, AsyncSchedule schedule, ulong seed = 1)
-    {
-        PtxasGate.Check(text);
-        using var emulator = new Emulator(new EmulatorOptions { Schedule = schedule, Seed = seed });
-        using EmulatedModule module = emulator.Load(text, "tma.ptx");
-        ulong input = emulator.Allocate(3 * 512), output = emulator.Allocate(20 * 12 * 4);
-        emulator.Write(input, MemoryMarshal.AsBytes<float>(Enumerable.Range(1, 384).Select(v => (float)v).ToArray()));
-        emulator.Write(output, new byte[20 * 12 * 4]);
-        var spec = new TensorMapSpec(TensorMapType.Float32, output, TensorMapSwizzle.None, TensorMapPromotion.None);
-        Assert.Equal(CudaResult.Success,
-            EmulatedTensorMap.Encode(out TensorMap map, spec, [12, 20], [48], [16, 8], [1, 1]));
-        byte[] parameters = new byte[136];
-        MemoryMarshal.Write(parameters, map);
-        BitConverter.TryWriteBytes(parameters.AsSpan(128), input);
-        LaunchReport report = emulator.Launch(module, "k", 1, 128, 512, parameters);
-        float[] found = new float[240];
-        emulator.Read(output, MemoryMarshal.AsBytes(found.AsSpan()));
-        return (found, report);
-    }
+    private static PtxProgram Program(string text) =>
+        new PtxProgram(text) { Block = 128, DynamicShared = 512 }
+            .Map<float>(new float[240], TensorMapType.Float32, TensorMapSwizzle.None, [12, 20], [48], [16, 8])
+            .Input(Enumerable.Range(1, 384).Select(v => (float)v).ToArray());
 
-    [Theory]
-    [InlineData(AsyncSchedule.Eager)]
-    [InlineData(AsyncSchedule.Lazy)]
-    [InlineData(AsyncSchedule.Random)]
-    public void StoresAreClippedAtTheTensor(AsyncSchedule schedule)
+    [Fact]
+    public void StoresAreClippedAtTheTensor()
     {
-        (float[] found, LaunchReport report) = Run(Store, schedule);
-        report.EnsureSucceeded();
+        float[] found = Program(Store).RunAll().Read<float>(0);
         for (int i = 0; i < 240; i++)
         {
             int row = i / 12, column = i % 12;
@@ -108,7 +88,7 @@ public class TmaTests
         if (rule2.Length > 0) text = text.Replace(rule2, instead2, StringComparison.Ordinal);
         foreach (AsyncSchedule schedule in Enum.GetValues<AsyncSchedule>())
         {
-            (_, LaunchReport report) = Run(text, schedule);
+            LaunchReport report = Program(text).Run(new EmulatorOptions { Schedule = schedule }).Report;
             Assert.NotNull(report.Fault);
             Assert.True(kind == report.Fault.Kind, $"{schedule}: expected {kind}, but got {report.Fault}");
         }

@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.Runtime.InteropServices;
 using System.Text;
 using CudaLora.Kernels.Driver;
 using CudaLora.Kernels.Emulator;
@@ -107,7 +106,7 @@ public class WgmmaTests
         });
         foreach (AsyncSchedule schedule in Enum.GetValues<AsyncSchedule>())
         {
-            (_, LaunchReport report, _) = Launch(a, b, 16, text, new EmulatorOptions { Schedule = schedule });
+            LaunchReport report = Program(a, b, 16, text).Run(new EmulatorOptions { Schedule = schedule }).Report;
             Assert.NotNull(report.Fault);
             Assert.True(kind == report.Fault.Kind, $"{schedule}: expected {kind}, but got {report.Fault}");
         }
@@ -193,9 +192,8 @@ public class WgmmaTests
 
     private static (float[] Found, float[] Want) Multiply(Tile a, Tile b, int n, string text, EmulatorOptions options)
     {
-        (float[] raw, LaunchReport report, float[] want) = Launch(a, b, n, text, options);
-        report.EnsureSucceeded();
-        float[] found = new float[64 * n];
+        PtxProgram program = Program(a, b, n, text);
+        float[] raw = program.Run(options).Succeeded().Read<float>(2), found = new float[64 * n];
         int sums = n / 2;
         for (int thread = 0; thread < 128; thread++)
         {
@@ -206,40 +204,34 @@ public class WgmmaTests
                 found[(row * n) + column] = raw[(thread * sums) + r];
             }
         }
-        return (found, want);
-    }
-
-    private static (float[] Raw, LaunchReport Report, float[] Want) Launch(Tile a, Tile b, int n, string text,
-        EmulatorOptions options)
-    {
-        PtxasGate.Check(text);
-        using var emulator = new Emulator(options);
-        using EmulatedModule module = emulator.Load(text, "wgmma.ptx");
-        Func<int, int, int> valueA = (m, k) => (((m * 5) + (k * 3)) % 9) - 4, valueB = (c, k) =>
-            (((c * 7) + k) % 7) - 3;
-        TensorMap mapA = Matrix(emulator, a, valueA), mapB = Matrix(emulator, b, valueB);
-        ulong output = emulator.Allocate(64 * n * 4);
-        byte[] parameters = new byte[264];
-        MemoryMarshal.Write(parameters, mapA);
-        MemoryMarshal.Write(parameters.AsSpan(128), mapB);
-        BitConverter.TryWriteBytes(parameters.AsSpan(256), output);
-        LaunchReport report = emulator.Launch(module, "k", 1, 128, a.Bytes + b.Bytes, parameters);
-        float[] raw = new float[64 * n], want = new float[64 * n];
-        emulator.Read(output, MemoryMarshal.AsBytes(raw.AsSpan()));
+        float[] want = new float[64 * n];
         for (int m = 0; m < 64; m++)
         {
             for (int c = 0; c < n; c++)
             {
-                for (int k = 0; k < Depth; k++) want[(m * n) + c] += valueA(m, k) * valueB(c, k);
+                for (int k = 0; k < Depth; k++) want[(m * n) + c] += ValueA(m, k) * ValueB(c, k);
             }
         }
-        return (raw, report, want);
+        HardwareComparison.Check(program);
+        return (found, want);
+    }
+
+    private static int ValueA(int m, int k) => (((m * 5) + (k * 3)) % 9) - 4;
+
+    private static int ValueB(int c, int k) => (((c * 7) + k) % 7) - 3;
+
+    private static PtxProgram Program(Tile a, Tile b, int n, string text)
+    {
+        var program = new PtxProgram(text) { Block = 128, DynamicShared = a.Bytes + b.Bytes };
+        Add(program, a, ValueA);
+        Add(program, b, ValueB);
+        return program.Output<float>(64 * n);
     }
 
     /// <summary>
     /// The operand in global memory, (rows, 64) or for MN-major (64, rows), and its tensor map of one-panel boxes.
     /// </summary>
-    private static TensorMap Matrix(Emulator emulator, Tile tile, Func<int, int, int> value)
+    private static void Add(PtxProgram program, Tile tile, Func<int, int, int> value)
     {
         int width = tile.MnMajor ? tile.Rows : Depth, height = tile.Outer;
         ushort[] data = new ushort[width * height];
@@ -249,14 +241,7 @@ public class WgmmaTests
             int v = tile.MnMajor ? value(column, row) : value(row, column);
             data[i] = (ushort)(BitConverter.SingleToUInt32Bits(v) >> 16);
         }
-        ulong address = emulator.Allocate(data.Length * 2);
-        emulator.Write(address, MemoryMarshal.AsBytes<ushort>(data));
-        var spec = new TensorMapSpec(TensorMapType.BFloat16, address, (TensorMapSwizzle)tile.Swizzle,
-            TensorMapPromotion.None);
-        CudaResult result = EmulatedTensorMap.Encode(out TensorMap map, spec, [(ulong)width, (ulong)height],
-            [(ulong)width * 2],
-            [(uint)tile.Span, (uint)height], [1, 1]);
-        Assert.Equal(CudaResult.Success, result);
-        return map;
+        program.Map<ushort>(data, TensorMapType.BFloat16, (TensorMapSwizzle)tile.Swizzle,
+            [(ulong)width, (ulong)height], [(ulong)width * 2], [(uint)tile.Span, (uint)height]);
     }
 }

@@ -84,6 +84,35 @@ public sealed unsafe class GemmBlasTests
         }
     }
 
+    /// <summary>Large plain bf16 products go to warpgroups on sm_90, which the emulator is.</summary>
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void PtxTakesWgmmaForLargeProducts(bool transB)
+    {
+        string launched = "";
+        using var driver = new EmulatedDriver { Launched = report => launched = report.Kernel };
+        using CudaContext context = CudaContext.Open(driver);
+        using var gemm = new PtxGemm(context);
+        var inputs = new LabInputs(context, 5);
+        (int m, int n, int k) = (264, 272, 40);
+        float[] a = inputs.Values(m * k), b = inputs.Values(n * k);
+        using DeviceBuffer<ushort> da = inputs.DeviceBf16(a), db = inputs.DeviceBf16(b), dc = inputs.Empty<ushort>(m * n);
+        gemm.Run(
+            context.Stream, GemmShape.Dense(m, n, k, false, transB, GemmType.BF16, GemmType.BF16), da.Pointer.Address,
+            db.Pointer.Address, dc.Pointer.Address);
+        float[] result = LabInputs.Widen(dc);
+        Assert.StartsWith("lora_wgmma", launched, StringComparison.Ordinal);
+        for (int i = 0; i < m * n; i++)
+        {
+            (int row, int col) = (i / n, i % n);
+            double sum = 0;
+            for (int l = 0; l < k; l++) sum += (double)a[row * k + l] * b[transB ? col * k + l : l * n + col];
+            // Rounded once to bf16.
+            Assert.Equal(sum, result[i], (1 + Math.Abs(sum)) / 256);
+        }
+    }
+
     private static void Compare(string kind, int offset, GemmShape shape)
     {
         (int m, int n, int k, int batch) = (shape.M, shape.N, shape.K, shape.Batch);

@@ -44,7 +44,10 @@ public sealed class GemmHalfTests
             {
                 double sum = 0;
                 for (int l = 0; l < K; l++)
-                    sum += (double)a[transA ? (l * M) + i : (i * K) + l] * (double)b[transB ? (j * K) + l : (l * N) + j];
+                {
+                    (int atA, int atB) = (transA ? (l * M) + i : (i * K) + l, transB ? (j * K) + l : (l * N) + j);
+                    sum += (double)a[atA] * (double)b[atB];
+                }
                 double want = (0.5 * sum) - (2 * (double)c[(i * N) + j]);
                 Assert.True(Math.Abs(found[(i * N) + j] - want) <= tolerance * (1 + Math.Abs(want)),
                     $"({i}, {j}): {found[(i * N) + j]}, expected {want}");

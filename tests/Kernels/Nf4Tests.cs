@@ -204,7 +204,7 @@ public unsafe class Nf4Tests
         scales = new float[(w.Length + (1 << shift) - 1) >> shift];
         fixed (float* x = w, a = scales)
         fixed (byte* c = codes)
-            return Nf4Quantize.Run(x, w.Length, shift, c, a);
+            return Nf4Kernel.Quantize(x, w.Length, shift, c, a);
     }
 
     private static float[] Dequantize(byte[] codes, float[] scales, int n, int shift, ReadOnlySpan<float> book = default)
@@ -214,7 +214,7 @@ public unsafe class Nf4Tests
         fixed (byte* c = codes)
         {
             var view = new QuantizedView { Codes = c, Codebook = table, AbsMax = a, BlockShift = shift };
-            Nf4Quantize.Dequantize(view, y, n);
+            Nf4Kernel.Dequantize(view, y, n);
         }
         return values;
     }

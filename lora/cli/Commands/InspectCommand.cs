@@ -79,9 +79,10 @@ internal sealed class InspectCommand : CliCommand
         TensorTable.Print(terminal, weights.Tensors.Values.Select(t => t.Entry), rows);
         if (values.Get(Base) is { } original)
             QuantizationTable.PrintErrors(terminal, WeightSizes.Errors(weights, original, config), rows);
+        var length = values.Get(Length) ?? Math.Min(1024, config.MaxPositions);
         MemoryTable.Print(terminal, config, sizes, new StepSize(
-            values.Get(Batch), values.Get(Length) ?? Math.Min(1024, config.MaxPositions), values.Get(AdapterSettings.Rank),
-            values.Get(TrainSettings.Checkpointing), TrainSettings.IsEightBit(values)));
+            values.Get(Batch), length, values.Get(AdapterSettings.Rank), values.Get(TrainSettings.Checkpointing),
+            TrainSettings.IsEightBit(values)));
     }
 
     private static void PrintAdapter(Terminal terminal, string folder, string? baseFolder, int rows)

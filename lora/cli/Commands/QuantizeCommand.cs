@@ -36,7 +36,8 @@ internal sealed class QuantizeCommand() : CliCommand(
         loaded.Tokenizer.Save(output);
         QuantizationTable.PrintErrors(terminal, errors, values.Get(Rows));
         terminal.Line();
-        using (var weights = SafetensorsSet.Open(output)) QuantizationTable.PrintSizes(terminal, WeightSizes.Of(weights));
+        using (var weights = SafetensorsSet.Open(output))
+            QuantizationTable.PrintSizes(terminal, WeightSizes.Of(weights));
         terminal.Line($"written to {output}; try next:");
         terminal.Line("  " + Shell.Line("train", "--model", output, "--data", "data.json", "--output", "out/qlora"));
         terminal.Line("  " + Shell.Line("inspect", output, "--model", model));

@@ -13,7 +13,8 @@ internal sealed class TrainCommand() : CliCommand(
             DataSettings.Delimiter, DataSettings.Template, DataSettings.TrainOnPrompt, DataSettings.MaxLength,
             DataSettings.Packing, DataSettings.GroupByLength, DataSettings.MaxSamples, DataSettings.MaxEvalSamples,
             DataSettings.ExactMatchSamples),
-        AdapterSettings.Group, QuantizeSettings.LoadGroup, TrainSettings.Training, TrainSettings.Watching, TrainSettings.Machine,
+        AdapterSettings.Group, QuantizeSettings.LoadGroup, TrainSettings.Training, TrainSettings.Watching,
+        TrainSettings.Machine,
     ],
     [
         "cudalora train",
@@ -98,7 +99,7 @@ internal sealed class TrainCommand() : CliCommand(
             throw new UsageException($"{useless.Flag} needs --method lora, but the method is full");
         if (!isLora && values.Get(QuantizeSettings.OnLoad) != "none")
             throw new UsageException(
-                $"{QuantizeSettings.OnLoad.Flag} needs --method lora: 4-bit weights are frozen, but the method is full");
+                $"{QuantizeSettings.OnLoad.Flag} needs --method lora (4-bit weights are frozen), but the method is full");
         if (values.IsGiven(AdapterSettings.StartAdapter) && fresh.FirstOrDefault(values.IsGiven) is { } fixedBy)
             throw new UsageException(
                 $"{fixedBy.Flag} cannot be changed: --adapter goes on with an adapter that has its own");

@@ -18,11 +18,12 @@ internal static class QuantizationTable
         foreach (var e in shown)
             terminal.Line($"{e.Name.PadRight(name)}  {Figures.Count(e.Count),14}  {Figures.Percent(e.Relative),8}  "
                 + $"{e.MeanAbsolute.ToString("0.000000", CultureInfo.InvariantCulture),12}");
-        if (shown.Count < errors.Count) terminal.Line($"... and {errors.Count - shown.Count} more (--rows 0 lists all)");
+        if (shown.Count < errors.Count)
+            terminal.Line($"... and {errors.Count - shown.Count} more (--rows 0 lists all)");
         var worst = errors.MaxBy(e => e.Relative);
         var mean = errors.Sum(e => e.Relative * e.Count) / errors.Sum(e => e.Count);
-        terminal.Line($"mean error {Figures.Percent(mean)} of the weights' norm; worst {Figures.Percent(worst.Relative)} "
-            + $"in {worst.Name}");
+        terminal.Line($"mean error {Figures.Percent(mean)} of the weights' norm; "
+            + $"worst {Figures.Percent(worst.Relative)} in {worst.Name}");
     }
 
     /// <summary>Bits per weight and bytes, of the 4-bit layers and of the model.</summary>
@@ -34,7 +35,8 @@ internal static class QuantizationTable
         terminal.Line($"4-bit       {Describe(options)}: {Figures.Count(sizes.Codes.Count)} layers, "
             + $"{Figures.Count(count)} weights, {Figures.Bytes(bytes)} ({Figures.Bytes(2 * count)} in 16 bits)");
         terminal.Line($"bits        {Bits(options.BitsPerWeight)} per 4-bit weight, "
-            + $"{Bits(8.0 * bytes / count)} with tables, {Bits(8.0 * sizes.FileBytes / sizes.Parameters)} per parameter");
+            + $"{Bits(8.0 * bytes / count)} with tables, "
+            + $"{Bits(8.0 * sizes.FileBytes / sizes.Parameters)} per parameter of the files");
     }
 
     /// <summary>The type in words.</summary>

@@ -11,6 +11,10 @@ internal sealed record WeightSizes(
     IReadOnlyList<(string Name, int Rank, long Count)> Floats,
     IReadOnlyList<(string Name, long Count, QuantizationOptions Options)> Codes, long FileBytes)
 {
+    // The embeddings and the output layer.
+    private static readonly string[] NotLinear =
+        ["embed_tokens.weight", "lm_head.weight", "wte.weight", "wpe.weight"];
+
     /// <summary>Values of both kinds.</summary>
     public long Parameters => Floats.Sum(f => f.Count) + Codes.Sum(c => c.Count);
 
@@ -62,8 +66,6 @@ internal sealed record WeightSizes(
         return errors;
     }
 
-    // Matrices but the embeddings and the output layer.
-    private static bool IsLinear((string Name, int Rank, long Count) tensor) => tensor.Rank == 2
-        && !new[] { "embed_tokens.weight", "lm_head.weight", "wte.weight", "wpe.weight" }
-            .Any(end => tensor.Name.EndsWith(end, StringComparison.Ordinal));
+    private static bool IsLinear((string Name, int Rank, long Count) tensor) =>
+        tensor.Rank == 2 && !NotLinear.Any(end => tensor.Name.EndsWith(end, StringComparison.Ordinal));
 }

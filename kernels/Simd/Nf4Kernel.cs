@@ -5,7 +5,7 @@ using System.Runtime.Intrinsics.X86;
 namespace CudaLora.Kernels.Simd;
 
 /// <summary>Block-wise NF4 as bitsandbytes makes it (Dettmers et al. 2023, arXiv 2305.14314), and its inverse.</summary>
-public static unsafe class Nf4Quantize
+public static unsafe class Nf4Kernel
 {
     private const uint Magnitude = 0x7FFFFFFF;
     private const uint Infinite = 0x7F800000;
@@ -27,7 +27,7 @@ public static unsafe class Nf4Quantize
     /// <param name="codes">(n + 1) / 2 bytes, the first of two codes in the high half.</param>
     /// <param name="absMax">One scale per block.</param>
     /// <returns>False if a value is NaN or infinite; the codes are then worth nothing.</returns>
-    public static bool Run(float* x, long n, int blockShift, byte* codes, float* absMax)
+    public static bool Quantize(float* x, long n, int blockShift, byte* codes, float* absMax)
     {
         float* tree = stackalloc float[16];
         for (int i = 0; i < 16; i++)
