@@ -51,10 +51,9 @@ internal abstract class AttentionForwardLab(string stem, string entry, bool bf16
             y.Address, lse.Pointer.Address, work.Pointer.Address);
         double error = Math.Max(Distance(y.ToArray(), data.Y), LseDistance(lse.ToArray(), data.Lse));
         long bytes = ElementSize * (2L * data.QueryCount + 2L * data.KeyCount) + 4L * data.Lse.Length;
-        int packed = data.Problem.Queries * data.Problem.Group <= (Bf16 ? 32 : 16) ? data.Problem.Group : 1;
         return new LabRun(
-            Attention.ForwardShape(data.Problem, Bf16, packed, Attention.Splits(data.Problem)), error, Tolerance,
-            bytes, 4.0 * data.Pairs * data.Problem.Size);
+            Attention.ForwardShape(data.Problem, Bf16), error, Tolerance, bytes,
+            4.0 * data.Pairs * data.Problem.Size);
     }
 
     internal sealed class Single() : AttentionForwardLab("Attention", "attention_forward_f32", false, true)

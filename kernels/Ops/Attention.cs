@@ -61,18 +61,17 @@ public static class Attention
         int splits = Splits(problem);
         long rows = (long)problem.Batch * problem.Queries * problem.QueryHeads;
         ulong workLse = work + (ulong)(splits * rows * problem.Size * sizeof(float));
-        int packed = problem.Queries * problem.Group <= (bf16 ? 32 : 16) ? problem.Group : 1;
         var args = new ForwardArgs(
             q, k, v, y, splits > 1 ? workLse : lse, splits > 1 ? work : 0, problem.KeySegments, problem.KeyLengths,
             problem.QueryStarts, problem.KeyStride, problem.Queries, problem.Keys, problem.QueryHeads,
-            problem.KeyHeads, problem.Size, problem.Scale, problem.Causal ? 1 : 0, problem.Window, packed, splits,
-            problem.Aligned(q | k | v | y) ? 1 : 0);
+            problem.KeyHeads, problem.Size, problem.Scale, problem.Causal ? 1 : 0, problem.Window, Packed(problem, bf16), splits,
+            problem.Aligned(q | k | v | y | work) ? 1 : 0);
         Kernel<ForwardArgs> kernel = !bf16
             ? stream.Context.Modules.Kernel<ForwardArgs>("Attention", "attention_forward_f32")
             : problem.Size <= 64
                 ? stream.Context.Modules.Kernel<ForwardArgs>("AttentionBf16", "attention_forward_64_bf16")
                 : stream.Context.Modules.Kernel<ForwardArgs>("AttentionWideBf16", "attention_forward_128_bf16");
-        kernel.Launch(stream, ForwardShape(problem, bf16, packed, splits), args);
+        kernel.Launch(stream, ForwardShape(problem, bf16), args);
         if (splits > 1)
             Combine(
                 stream, bf16,
@@ -87,8 +86,9 @@ public static class Attention
             .Launch(stream, CombineShape(args.Rows), args);
 
     /// <summary>Row tiles and splits across, heads and parts of the head size down, sequences.</summary>
-    public static LaunchShape ForwardShape(in AttentionProblem problem, bool bf16, int packed, int splits)
+    public static LaunchShape ForwardShape(in AttentionProblem problem, bool bf16)
     {
+        int packed = Packed(problem, bf16), splits = Splits(problem);
         int rows = problem.Queries * packed, size = problem.Size;
         int threads = !bf16 ? 128 : rows <= 32 ? 32 : rows <= 64 || size > 128 ? 64 : 128;
         int tile = bf16 ? threads : AttentionTiles.SimtRows, width = bf16 && size > 64 ? 128 : 64;
@@ -103,6 +103,10 @@ public static class Attention
                 (uint)problem.Batch),
             threads, (uint)shared);
     }
+
+    // Heads of one block: of a single query, all that read the same keys, so that these are read once.
+    private static int Packed(in AttentionProblem problem, bool bf16) =>
+        problem.Queries == 1 && problem.Group <= (bf16 ? 64 : 16) ? problem.Group : 1;
 
     /// <summary>A warp per row.</summary>
     public static LaunchShape CombineShape(int rows) => new((rows + 3) / 4, 128);

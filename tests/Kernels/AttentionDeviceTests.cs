@@ -108,6 +108,15 @@ public sealed class AttentionDeviceTests
             Lengths = [90, 600],
             Starts = [89, 599],
         },
+        ["one query, many heads"] = new()
+        {
+            Batch = 2,
+            Queries = 1,
+            Keys = 140,
+            QueryHeads = 40,
+            KeyHeads = 1,
+            Size = 200,
+        },
         ["three queries, window"] =
             new() { Batch = 1, Queries = 3, Keys = 700, QueryHeads = 5, KeyHeads = 5, Size = 21, Window = 300 },
         ["two queries, many heads"] = new()
