@@ -171,8 +171,8 @@ public sealed class LabCommandTests(LabFixture lab) : IClassFixture<LabFixture>
         CliRun.Of("quantize", "--model", lab.Model, "--output", folder.File("nf4")).AssertSucceeds();
         foreach (var name in new[] { "rank", "quantization" })
         {
-            CliRun.Of("lab", name, "--quick", "--model", folder.File("nf4"), "--output", folder.File("out")).AssertFails(
-                ExitCode.Failure, $"{name} needs weights of floats");
+            CliRun.Of("lab", name, "--quick", "--model", folder.File("nf4"), "--output", folder.File("out"))
+                .AssertFails(ExitCode.Failure, $"{name} needs weights of floats");
         }
         CliRun.Of("lab").AssertFails(ExitCode.Usage, "lab needs one of init, rank");
     }

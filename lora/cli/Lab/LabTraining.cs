@@ -44,8 +44,8 @@ internal sealed class LabTraining : IDisposable
         new Evaluator(new Sft(), TrainingRun.HeldBatches(loaded, held, 32)).Run(Model).Loss;
 
     /// <summary>
-    /// Trains at a constant rate; the observer sees every step, and each <paramref name="scoreEvery"/> steps the held-out
-    /// loss. Nothing is left on disk.
+    /// Trains at a constant rate; the observer sees every step, and the held-out loss where it is scored. Nothing is
+    /// left on disk.
     /// </summary>
     public void Run(
         IFineTuning method, int steps, double rate, ITrainerObserver? observer = null, int scoreEvery = 0)

@@ -41,7 +41,8 @@ internal sealed class ParametersExperiment() : LabExperiment(
                     {
                         width.ToString(CultureInfo.InvariantCulture), Figures.Count((double)width * width),
                         Figures.Count(full[i].Gradients), Figures.Bytes(full[i].Bytes),
-                        Figures.Count(2.0 * width * Rank), Figures.Count(lora[i].Gradients), Figures.Bytes(lora[i].Bytes),
+                        Figures.Count(2.0 * width * Rank), Figures.Count(lora[i].Gradients),
+                        Figures.Bytes(lora[i].Bytes),
                     })]),
                 new LabTable(
                     "The whole model, LoRA on all linear layers",
