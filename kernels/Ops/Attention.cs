@@ -64,7 +64,8 @@ public static class Attention
         var args = new ForwardArgs(
             q, k, v, y, splits > 1 ? workLse : lse, splits > 1 ? work : 0, problem.KeySegments, problem.KeyLengths,
             problem.QueryStarts, problem.KeyStride, problem.Queries, problem.Keys, problem.QueryHeads,
-            problem.KeyHeads, problem.Size, problem.Scale, problem.Causal ? 1 : 0, problem.Window, Packed(problem, bf16), splits,
+            problem.KeyHeads, problem.Size, problem.Scale, problem.Causal ? 1 : 0, problem.Window,
+            Packed(problem, bf16), splits,
             problem.Aligned(q | k | v | y | work) ? 1 : 0);
         Kernel<ForwardArgs> kernel = !bf16
             ? stream.Context.Modules.Kernel<ForwardArgs>("Attention", "attention_forward_f32")
