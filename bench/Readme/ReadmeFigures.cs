@@ -19,6 +19,7 @@ internal static class ReadmeFigures
     {
         ["bundled"] = RunFigures.Bundled,
         ["peers"] = PeerFigures.Table,
+        ["peers with AVX-512"] = results => PeerFigures.Table(Path.Combine(results, "..", "epyc-avx512-2c")),
         ["emulator"] = EmulatorFigures.Sentence,
         ["runs"] = RunFigures.Table,
     };
