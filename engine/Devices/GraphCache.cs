@@ -39,8 +39,6 @@ public sealed class GraphCache(CudaDevice device) : IDisposable
             }
             captured = Capture(work, random);
             graphs.Add(key, captured);
-            // The capture has drawn; the graph's own numbers are this run's.
-            WriteBase(0);
         }
         else
         {
@@ -60,7 +58,7 @@ public sealed class GraphCache(CudaDevice device) : IDisposable
 
     private Captured Capture(Action work, Generator? random)
     {
-        // Before the capture, so that its address exists.
+        // The capture draws this run's numbers itself: nothing is added to them. Written now, as it needs its address.
         WriteBase(0);
         var first = random?.Offset ?? 0;
         if (random is not null)

@@ -20,10 +20,9 @@ public sealed class DeviceParameters(ParameterSource source, Device device, DTyp
         ParameterPath path, Shape shape, Initializer initializer, bool storedTransposed = false)
     {
         var host = source.Get(path, shape, initializer, storedTransposed);
-        var dtype = shape.Rank > 1 ? matrices : DType.F32;
         if (device.Kind == DeviceKind.Cpu)
             return host;
-        var there = Tensor.Unscoped(shape, dtype, device);
+        var there = Tensor.Unscoped(shape, shape.Rank > 1 ? matrices : DType.F32, device);
         there.Put(host);
         host.Dispose();
         // A pool would keep the largest matrix of every size on the host for ever.

@@ -89,14 +89,18 @@ public sealed unsafe class AdamW : IDisposable
             cuda.QueueStep();
             return;
         }
-        StepCount++;
+        Update(rateFactor, gradientScale, ++StepCount);
+    }
+
+    private void Update(double rateFactor, double gradientScale, int number)
+    {
         foreach (var slot in slots)
         {
             if (!slot.Parameter.Trainable || slot.Parameter.Value.Grad is not { } gradient)
                 continue;
             var value = slot.Parameter.Value;
             var step = new AdamWStep(
-                slot.Group.LearningRate * rateFactor, Beta1, Beta2, Epsilon, slot.Group.WeightDecay, StepCount,
+                slot.Group.LearningRate * rateFactor, Beta1, Beta2, Epsilon, slot.Group.WeightDecay, number,
                 gradientScale);
             if (slot.Codes is { } codes)
                 codes.Step(value, gradient, step);
@@ -134,9 +138,7 @@ public sealed unsafe class AdamW : IDisposable
         norm = GradientClip.Norm(Groups);
         if (!double.IsFinite(norm))
             return;
-        Step(rateFactor, GradientClip.Scale(norm, maxNorm));
-        // EndStep counts, on either device.
-        StepCount--;
+        Update(rateFactor, GradientClip.Scale(norm, maxNorm), StepCount + 1);
     }
 
     /// <summary>Waits for the step, and tells the norm before clipping and whether anything was updated.</summary>

@@ -19,10 +19,14 @@ internal sealed class DecodeStep : IDisposable
     private readonly int span;
     private readonly int[] lengths;
     private readonly int[] positions;
+    private readonly Action queue;
+    private int keyCount;
+    private string key = "";
 
     public DecodeStep(CausalLM model, CudaDevice device, KvCache cache, CudaSampler sampler, int span = KeySpan)
     {
         this.span = span;
+        queue = Queue;
         (this.model, this.cache, this.sampler) = (model, cache, sampler);
         (graphs, inputs) = (new GraphCache(device), new InputSet(device));
         (lengths, positions) = (new int[cache.Batch], new int[cache.Batch]);
@@ -53,7 +57,9 @@ internal sealed class DecodeStep : IDisposable
         inputs.Set("starts", cache.Lengths, Shape.Of(lengths.Length));
         inputs.Commit();
         sampler.SetStep(step);
-        graphs.Run($"{keys} keys", () => Queue(keys), null);
+        if (keys != keyCount)
+            (keyCount, key) = (keys, $"{keys} keys");
+        graphs.Run(key, queue, null);
         inputs.Used();
         cache.Advance(counts);
         return sampler.Read();
@@ -65,10 +71,10 @@ internal sealed class DecodeStep : IDisposable
         inputs.Dispose();
     }
 
-    private void Queue(int keys)
+    private void Queue()
     {
         using var scope = TensorScope.Begin();
-        var hidden = model.Hidden(inputs, cache, keys); // (B, 1, C)
+        var hidden = model.Hidden(inputs, cache, keyCount); // (B, 1, C)
         sampler.Queue(model.Logits(hidden.Reshape(Shape.Of(cache.Batch, hidden.Shape[2]))));
     }
 }

@@ -1,5 +1,4 @@
 using System.Reflection;
-using CudaLora.Kernels.Driver;
 using Xunit.Sdk;
 using Xunit.v3;
 

@@ -1,6 +1,11 @@
 using CudaLora.Engine;
+using CudaLora.Kernels.Driver;
+using CudaLora.Kernels.Emulator;
+using CudaLora.Kernels.Runtime;
 using CudaLora.Lora;
 using CudaLora.Tests.Lora;
+using KernelSource = CudaLora.Kernels.Ops.KernelSource;
+using VectorAdd = CudaLora.Kernels.Ops.VectorAdd;
 
 namespace CudaLora.Tests.Repo;
 
@@ -51,6 +56,32 @@ public class ReadmeSamples
         using var last = TensorScope.Begin();
         var p = Predict(x).ToArray();
         Console.WriteLine($"0^0 = {p[0]:F2}  0^1 = {p[1]:F2}  1^0 = {p[2]:F2}  1^1 = {p[3]:F2}");
+    }
+
+    [Fact]
+    public void AnyPtxRunsOnTheEmulator()
+    {
+        using var folder = new TemporaryFolder();
+        File.WriteAllText(folder.File("add.ptx"), KernelSource.Read("VectorAdd"));
+        InFolder(folder, AnyPtx);
+        // Both operands are one 16-byte buffer: a sector each, and one written.
+        Assert.Equal(
+            "3 sectors, faults: \n2 4 6 8\n", Console.ToString().ReplaceLineEndings("\n"));
+    }
+
+    private void AnyPtx()
+    {
+        using var driver = new EmulatedDriver
+        {
+            Launched = report => Console.WriteLine($"{report.Counters.GlobalSectors} sectors, faults: {report.Fault}"),
+        };
+        using var context = CudaContext.Open(driver);
+        using var module = CudaModule.Load(context, File.ReadAllText("add.ptx"), "add.ptx"); // any PTX text
+        var kernel = module.Kernel<VectorAdd.Args>("vector_add_f32"); // a struct that is its parameter list
+        using var a = context.Memory.Upload<float>([1, 2, 3, 4]);
+        using var sum = context.Memory.Allocate<float>(4);
+        kernel.Launch(context.Stream, new LaunchShape(Grid: 1, Block: 32), new(a.Pointer, a.Pointer, sum.Pointer, 4));
+        Console.WriteLine(string.Join(' ', sum.ToArray()));
     }
 
     [Fact]
