@@ -127,8 +127,11 @@ public static unsafe class SumKernel
             var end = Math.Min(Rows, first + RowsPerItem);
             if (Inner == 1)
             {
-                for (var row = first; row < end; row++)
-                    Dx[row] = (Accumulate ? Dx[row] : 0f) + Dy[row / Axis] * Scale;
+                for (var o = first / Axis; o * Axis < end; o++)
+                {
+                    var (start, stop) = (Math.Max(first, o * Axis), Math.Min(end, (o + 1) * Axis));
+                    Vectors.Fill(Dy[o] * Scale, Dx + start, (int)(stop - start), Accumulate);
+                }
                 return;
             }
             for (var row = first; row < end; row++)

@@ -6,6 +6,9 @@ namespace CudaLora.Kernels.Simd;
 /// <summary>Loads, stores and folds of one vector register of floats, whole or partly filled.</summary>
 internal static unsafe class Vectors
 {
+    // Up to here a loop beats the call of a memory move.
+    private const int ShortRow = 256;
+
     /// <summary>Floats in one register; a JIT-time constant.</summary>
     public static int Width
     {
@@ -35,16 +38,27 @@ internal static unsafe class Vectors
     /// <summary>to (+)= from, one row.</summary>
     public static void Copy(float* from, float* to, int n, bool accumulate)
     {
-        if (!accumulate)
+        if (!accumulate && n > ShortRow)
         {
             new Span<float>(from, n).CopyTo(new Span<float>(to, n));
             return;
         }
         var i = 0;
         for (; i <= n - Width; i += Width)
-            (Vector.Load(to + i) + Vector.Load(from + i)).Store(to + i);
+            Put(Vector.Load(from + i), to + i, Width, accumulate);
         if (i < n)
-            Put(LoadPart(from + i, n - i), to + i, n - i, true);
+            Put(LoadPart(from + i, n - i), to + i, n - i, accumulate);
+    }
+
+    /// <summary>to (+)= value, one row.</summary>
+    public static void Fill(float value, float* to, int n, bool accumulate)
+    {
+        var v = new Vector<float>(value);
+        var i = 0;
+        for (; i <= n - Width; i += Width)
+            Put(v, to + i, Width, accumulate);
+        if (i < n)
+            Put(v, to + i, n - i, accumulate);
     }
 
     /// <summary>to (+)= scale * from, one row.</summary>
