@@ -121,7 +121,7 @@ public static unsafe class MaxKernel
                 even = Vector.MaxNative(a, even);
                 odd = Vector.MaxNative(b, odd);
             }
-            max = Vectors.Max(Vector.MaxNative(even, odd));
+            max = FloatsAny.Highest(new FloatsAny(Vector.MaxNative(even, odd)));
         }
         for (; c < n; c++)
         {
