@@ -44,11 +44,11 @@ internal static unsafe class Map
             var start = (long)item * Split.Grain;
             var n = (int)Math.Min(Split.Grain, N - start);
             float* x = X + start, y = Y + start;
-            for (var i = 0; i < n; i += T.Width)
-            {
-                var lanes = Math.Min(T.Width, n - i);
-                Vectors.Put(Map.Apply(T.Load(x + i, lanes)), y + i, lanes, Accumulate);
-            }
+            var i = 0;
+            for (; i <= n - T.Width; i += T.Width)
+                Vectors.Put(Map.Apply(T.Load(x + i)), y + i, T.Width, Accumulate);
+            if (i < n)
+                Vectors.Put(Map.Apply(T.Load(x + i, n - i)), y + i, n - i, Accumulate);
         }
     }
 
@@ -75,10 +75,10 @@ internal static unsafe class Map
         where TMap : struct, IMap2
         where T : struct, IFloats<T>
     {
-        for (var i = 0; i < n; i += T.Width)
-        {
-            var lanes = Math.Min(T.Width, n - i);
-            Vectors.Put(map.Apply(T.Load(a + i, lanes), T.Load(b + i, lanes)), y + i, lanes, accumulate);
-        }
+        var i = 0;
+        for (; i <= n - T.Width; i += T.Width)
+            Vectors.Put(map.Apply(T.Load(a + i), T.Load(b + i)), y + i, T.Width, accumulate);
+        if (i < n)
+            Vectors.Put(map.Apply(T.Load(a + i, n - i), T.Load(b + i, n - i)), y + i, n - i, accumulate);
     }
 }
