@@ -156,8 +156,9 @@ internal unsafe struct WideBody<TLanes, TVec, TSource> : IParallelBody
             ldc = cols;
             alpha = 1;
         }
-        // One row of tiles meets each element of B once: packing would cost more than it saves.
-        bool inPlace = p.M <= TLanes.TileRows && !p.TransB && p.B.Direct != null;
+        // One or two rows of tiles meet each element of B once or twice: packing would cost more than it saves.
+        bool inPlace = p.M <= 2 * TLanes.TileRows && !p.TransB && p.B.Direct != null;
+        int height = GemmTiles<TLanes, TVec>.Height(p.M);
         for (int k0 = 0; k0 < p.K; k0 += Depth)
         {
             int depth = Math.Min(Depth, p.K - k0);
@@ -166,9 +167,10 @@ internal unsafe struct WideBody<TLanes, TVec, TSource> : IParallelBody
             float beta = k0 != 0 ? 1 : TransposeC ? 0 : p.Beta;
             int done = 0;
             for (; inPlace && done <= cols - width; done += width)
-                GemmTiles<TLanes, TVec>.Full(
-                    p.M, depth, a, lda, p.B.Direct + (k0 * p.B.Stride) + n0 + done, p.B.Stride, alpha, beta,
-                    c + done, ldc);
+                for (int i = 0; i < p.M; i += height)
+                    GemmTiles<TLanes, TVec>.Full(
+                        Math.Min(height, p.M - i), depth, a + (i * lda), lda,
+                        p.B.Direct + (k0 * p.B.Stride) + n0 + done, p.B.Stride, alpha, beta, c + (i * ldc) + done, ldc);
             if (done == cols)
                 continue;
             PackBody<TLanes, TVec, TSource>.Block(p.B, p.TransB, k0, depth, n0 + done, cols - done, panels);
