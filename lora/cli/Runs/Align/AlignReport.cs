@@ -52,6 +52,7 @@ internal sealed class AlignReport(AlignResult result, RunFacts facts, string fol
             json[$"{other.Name}_kl"] = ReportJson.Number(other.Report.Kl);
         }
         if (result.BestOfFour is double best) json["best_of_4_true_reward"] = best;
+        json["split"] = Part;
         json["prompts_held_out"] = result.After.Report.Samples.Count;
         json["seconds"] = new JsonObject(result.Seconds.Select(
             pair => KeyValuePair.Create(pair.Key, (JsonNode?)pair.Value)));
@@ -62,6 +63,8 @@ internal sealed class AlignReport(AlignResult result, RunFacts facts, string fol
         return json;
     }
 
+    private string Part => result.Part == WorldPart.Test ? "test" : "validation";
+
     private IEnumerable<AlignPolicy> Policies => [result.Before, result.After, .. result.Others];
 
     private string Markdown()
@@ -69,7 +72,9 @@ internal sealed class AlignReport(AlignResult result, RunFacts facts, string fol
         var text = new StringBuilder();
         text.Append("# Alignment\n\n`").Append(facts.Command).Append("`\n\n");
         text.Append("The bundled model answers in four manners at random after SFT; preferred is the polite one, ")
-            .Append("which a rule checks.\n\n");
+            .Append("which a rule checks. ")
+            .Append(CultureInfo.InvariantCulture, $"Figures are of the {Part} part: no stage has seen its facts")
+            .Append(result.Part == WorldPart.Test ? ", and no setting was chosen on them.\n\n" : ".\n\n");
         text.Append("| policy | true reward | reward model | KL to SFT | right answers | tokens |\n")
             .Append("|---|---|---|---|---|---|\n");
         foreach (var policy in Policies)

@@ -60,13 +60,17 @@ internal sealed class AlignRun(LoadedModel loaded, AlignPlan plan, string output
             others.Add(Judge("hacked", Timed("hacked", () => Hack(stages))));
             best = Timed("best-of-4", () => BestOfFour(stages, reward, stop));
         }
-        return new AlignResult(quality, before, ppo, others, seconds) { BestOfFour = best };
+        return new AlignResult(quality, before, ppo, others, seconds) 
+        {
+            Part = plan.Judged,
+            BestOfFour = best,
+        };
 
         AlignPolicy Judge(string name, LoraAdapter? adapter)
         {
             adapter?.Activate();
             var report = PolicyReport.Of(
-                loaded.Model, stages.Run(Truth, heldOut: true), stages.PpoOptions, seed + 1, stop);
+                loaded.Model, stages.Judging(Truth), stages.PpoOptions, seed + 1, stop);
             adapter?.Dispose();
             var (scores, judged) = (new float[report.Samples.Count], new float[report.Samples.Count]);
             reward.Score(report.Samples, scores);
@@ -88,7 +92,7 @@ internal sealed class AlignRun(LoadedModel loaded, AlignPlan plan, string output
 
     private double BestOfFour(AlignStages stages, RewardModel reward, CancellationToken stop) => BestOfN
         .Select(
-            loaded.Model, stages.Run(reward, heldOut: true),
+            loaded.Model, stages.Judging(reward),
             new OnlineOptions
             {
                 Generations = 4,

@@ -39,12 +39,16 @@ internal sealed class AlignStages(
     public string Folder(string stage) => Path.Combine(output, stage);
 
     /// <summary>Prompts with their tokens.</summary>
-    public (PromptRecord Record, int[] Ids)[] Prompts(bool heldOut) => [.. WorldManners.Prompts(heldOut)
+    public (PromptRecord Record, int[] Ids)[] Prompts(WorldPart part) => [.. WorldManners.Prompts(part)
         .Select(record => (record, encoder.EncodePrompt(record.Prompt)))];
 
-    /// <summary>What a policy is trained or judged with.</summary>
-    public OnlineRun Run(IReward reward, bool heldOut) => new(
-        heldOut ? [.. Prompts(true).Take(plan.HeldOut)] : Prompts(false), loaded.Tokenizer, loaded.StopIds, reward);
+    /// <summary>What a policy is trained with.</summary>
+    public OnlineRun Run(IReward reward) => new(
+        Prompts(WorldPart.Train), loaded.Tokenizer, loaded.StopIds, reward);
+
+    /// <summary>What a policy is judged with: prompts of the part that figures are of.</summary>
+    public OnlineRun Judging(IReward reward) => new(
+        [.. Prompts(plan.Judged).Take(plan.HeldOut)], loaded.Tokenizer, loaded.StopIds, reward);
 
     /// <summary>Teaches the base to answer, in any manner, and puts what it learned into the base: the policy that
     /// everything else starts from.</summary>
@@ -60,8 +64,7 @@ internal sealed class AlignStages(
         else
         {
             adapter = LoraAdapter.Create(loaded.Model, Config(loaded.Folder), random);
-            var (train, _) = WorldManners.Instructions(seed);
-            var data = encoder.EncodeAll(train).Examples;
+            var data = encoder.EncodeAll(WorldManners.Instructions(WorldPart.Train, seed)).Examples;
             var arguments = Arguments("sft", 2e-3) with
             {
                 NumTrainEpochs = plan.SftEpochs,
@@ -95,7 +98,7 @@ internal sealed class AlignStages(
 
     /// <summary>Pairs held out.</summary>
     public PreferenceData HeldPairs() => new PreferenceEncoder(encoder, loaded.Context)
-        .Pairs(WorldManners.Pairs(plan.HeldOut, seed, heldOut: true));
+        .Pairs(WorldManners.Pairs(plan.Judged, plan.HeldOut, seed));
 
     /// <summary>PPO against a reward.</summary>
     public LoraAdapter Ppo(string stage, IReward reward, PpoOptions options, params ITrainerObserver[] watching)
@@ -107,7 +110,7 @@ internal sealed class AlignStages(
         using var head = new ValueHead(loaded.Model);
         Train(folder, observer => new PpoTrainer(
             Online(stage), options, new PolicyFineTuning(adapter, head),
-            Run(reward, heldOut: false) with { Random = random, Observer = observer }).Run(stop), watching);
+            Run(reward) with { Random = random, Observer = observer }).Run(stop), watching);
         return adapter;
     }
 
@@ -129,7 +132,7 @@ internal sealed class AlignStages(
         };
         Train(folder, observer => new GrpoTrainer(
             Online(stage), options, new PolicyFineTuning(adapter),
-            Run(reward, heldOut: false) with { Random = random, Observer = observer }).Run(stop));
+            Run(reward) with { Random = random, Observer = observer }).Run(stop));
         return adapter;
     }
 
@@ -177,8 +180,9 @@ internal sealed class AlignStages(
     };
 
     private Batcher PairBatches(int count, int pairSeed, int size) => Batches(
-        new PreferenceEncoder(encoder, loaded.Context).Pairs(WorldManners.Pairs(count, seed + pairSeed)).Examples, size,
-        PreferenceData.GroupSize);
+        new PreferenceEncoder(encoder, loaded.Context)
+            .Pairs(WorldManners.Pairs(WorldPart.Train, count, seed + pairSeed)).Examples,
+        size, PreferenceData.GroupSize);
 
     private Batcher Batches(IReadOnlyList<SftExample> examples, int size, int group) => new(
         examples,
