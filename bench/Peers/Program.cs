@@ -7,6 +7,7 @@ var groups = new Dictionary<string, Action<Contest>>
     ["gemm"] = GemmPeer.Run,
     ["linear"] = LinearPeer.Run,
     ["step"] = StepPeer.Run,
+    ["ppo"] = PpoPeer.Run,
 };
 var (threads, repeats, clock, output) = (Environment.ProcessorCount, 15, "wall", (string?)null);
 var only = groups.Keys.ToArray();

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Compares CudaLora with TorchSharp (libtorch) side by side. Options: --only gemm,linear,step  --threads N  --repeats N
+# Compares CudaLora with TorchSharp (libtorch) side by side. Options: --only gemm,linear,step,ppo  --threads N  --repeats N
 # --clock wall|cpu  --output DIR (below the current folder).
 #
 # libtorch 2.10 needs the libstdc++ of Debian 13 or Ubuntu 24.04 (GLIBCXX_3.4.32). Where the machine's is older, the

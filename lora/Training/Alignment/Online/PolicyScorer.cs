@@ -11,8 +11,9 @@ namespace CudaLora.Lora;
 /// <param name="temperature">Divides the logits.</param>
 /// <param name="batchSize">Rows at once.</param>
 /// <param name="usesReference">Whether the reference is asked.</param>
+/// <param name="frozen">The reference, where it is not the model without its adapter.</param>
 internal sealed class PolicyScorer(
-    CausalLM model, ValueHead? head, double temperature, int batchSize, bool usesReference)
+    CausalLM model, ValueHead? head, double temperature, int batchSize, bool usesReference, CausalLM? frozen = null)
 {
     private readonly CompletionInputs completions = new();
     private readonly StateInputs states = new();
@@ -44,7 +45,7 @@ internal sealed class PolicyScorer(
     private void ScoreBatch(InputSet inputs)
     {
         var hidden = completions.States(model, inputs); // (n T, C)
-        var logits = Logits(completions.Labelled(hidden, inputs)); // (n, K, V)
+        var logits = Logits(model, completions.Labelled(hidden, inputs)); // (n, K, V)
         Put(Entropy(logits), (example, row) => example.Entropies = row[..example.Count]);
         Put(logits.GatherLogProbs(inputs["labels"]), (example, row) => example.LogProbs = row[..example.Count]);
         if (head is not null)
@@ -55,8 +56,9 @@ internal sealed class PolicyScorer(
                 example.Reference = example.LogProbs;
             return;
         }
-        using var reference = ReferencePolicy.Of(model);
-        var known = Logits(completions.Labelled(completions.States(model, inputs), inputs));
+        using var without = frozen is null ? ReferencePolicy.Of(model) : default;
+        var reference = frozen ?? model;
+        var known = Logits(reference, completions.Labelled(completions.States(reference, inputs), inputs));
         Put(known.GatherLogProbs(inputs["labels"]), (example, row) => example.Reference = row[..example.Count]);
     }
 
@@ -67,7 +69,7 @@ internal sealed class PolicyScorer(
         return wide.Softmax().Mul(wide.LogSoftmax()).Sum(^1).Scale(-1);
     }
 
-    private Tensor Logits(Tensor labelled) => Tempered(model.Logits(labelled), temperature);
+    private Tensor Logits(CausalLM from, Tensor labelled) => Tempered(from.Logits(labelled), temperature);
 
     /// <summary>Logits divided by a temperature.</summary>
     public static Tensor Tempered(Tensor logits, double temperature) =>

@@ -31,7 +31,7 @@ internal sealed class AlignStages(
         Temperature = 1,
         Epochs = 4,
         MiniBatches = 2,
-        KlCoef = 0.1,
+        KlCoef = 0.5,
         MissingEosPenalty = 1,
     };
 
@@ -50,22 +50,19 @@ internal sealed class AlignStages(
     public OnlineRun Judging(IReward reward) => new(
         [.. Prompts(plan.Judged).Take(plan.HeldOut)], loaded.Tokenizer, loaded.StopIds, reward);
 
-    /// <summary>Teaches the base to answer, in any manner, and puts what it learned into the base: the policy that
-    /// everything else starts from.</summary>
+    /// <summary>Teaches the base to answer, in any manner, by training all of it, as the manners have words that it has
+    /// never seen: the policy that everything else starts from.</summary>
     public void Sft()
     {
         var folder = Folder("sft");
-        var random = new Generator((ulong)seed);
-        LoraAdapter adapter;
         if (IsDone(folder))
         {
-            adapter = LoraAdapter.Load(loaded.Model, folder);
+            loaded.Model.Restore(folder);
         }
         else
         {
-            adapter = LoraAdapter.Create(loaded.Model, Config(loaded.Folder), random);
             var data = encoder.EncodeAll(WorldManners.Instructions(WorldPart.Train, seed)).Examples;
-            var arguments = Arguments("sft", 2e-3) with
+            var arguments = Arguments("sft", 1e-3) with
             {
                 NumTrainEpochs = plan.SftEpochs,
                 LrSchedulerType = "cosine",
@@ -73,11 +70,10 @@ internal sealed class AlignStages(
                 PerDeviceTrainBatchSize = 32,
             };
             Train(folder, observer => new Trainer(
-                arguments, new LoraFineTuning(adapter), new Sft(), Batches(data, 32, 1), null, random, observer)
-                .Run(stop));
+                arguments, new FullFineTuning(loaded.Model), new Sft(), Batches(data, 32, 1), null,
+                new Generator((ulong)seed), observer).Run(stop));
+            loaded.Model.SetTrainable(false);
         }
-        adapter.Merge();
-        adapter.Dispose();
         loaded.Model.Save(Folder("base"));
         loaded.Tokenizer.Save(Folder("base"));
     }
