@@ -14,7 +14,7 @@ export CUDALORA_COMMIT
 
 dotnet publish "$here/CudaLora.Peers.csproj" -c Release -r linux-x64 --self-contained -o "$app" -v q -nologo
 
-library=$(ldconfig -p | awk '/libstdc\+\+\.so\.6 .*x86-64/ { print $NF; exit }')
+library=$(ldconfig -p | awk '/libstdc\+\+\.so\.6 .*x86-64/ && !n++ { print $NF }')
 if grep -q GLIBCXX_3.4.32 "$library" 2>/dev/null; then
     exec "$app/CudaLora.Peers" "$@"
 fi
