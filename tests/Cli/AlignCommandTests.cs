@@ -43,6 +43,42 @@ public sealed class AlignCommandTests : IDisposable
         foreach (var name in (string[])["reward_accuracy", "true_reward_before", "true_reward_after", "kl"])
             Assert.Equal((double)first[name]!, (double)again[name]!);
         Assert.True((double)again["seconds"]!["ppo"]! < (double)first["seconds"]!["ppo"]! / 2);
+
+        // Killed in the midst of PPO, its last checkpoint being that of step 10: the same bits in the end.
+        var policy = File.ReadAllBytes(folder.File("ppo/adapter_model.safetensors"));
+        File.Delete(folder.File("ppo/" + TrainerState.FileName));
+        File.Delete(folder.File("ppo/adapter_model.safetensors"));
+        Directory.Delete(folder.File("ppo/checkpoint-14"), recursive: true);
+        var resumed = Run(Small, resume: true);
+        Assert.Equal(policy, File.ReadAllBytes(folder.File("ppo/adapter_model.safetensors")));
+        Assert.Equal((double)first["true_reward_after"]!, (double)resumed["true_reward_after"]!);
+
+        // The command line goes on with what is there: nothing is trained again, only judged.
+        CliRun.Of(
+            "align", "--quick", "--ppo-steps", "14", "--split", "validation", "--output", folder.Path,
+            "--resume-from-checkpoint", "true", "--device", "cpu").AssertSucceeds();
+        var judged = JsonNode.Parse(File.ReadAllText(folder.File("summary.json")))!;
+        Assert.Equal(
+            ("validation", AlignPlan.Quick.HeldOut), ((string)judged["split"]!, (int)judged["prompts_held_out"]!));
+        Assert.Null(judged["dpo_true_reward"]);
+        Assert.Equal(policy, File.ReadAllBytes(folder.File("ppo/adapter_model.safetensors")));
+    }
+
+    [Theory]
+    [InlineData("--ppo-steps", "0")]
+    [InlineData("--ppo-steps", "many")]
+    [InlineData("--split", "train")]
+    [InlineData("--seed", "x")]
+    [InlineData("--device", "abacus")]
+    public void WrongValues_AreNamed(string flag, string value) => CliRun.Of(
+        "align", "--quick", "--output", folder.File("o"), flag, value).AssertFails(2, flag, value);
+
+    [Fact]
+    public void AnOutputThatIsAFile_IsNamed()
+    {
+        if (!Directory.Exists(BundledExample.Model)) Assert.Skip("needs the bundled model");
+        var file = folder.Write("taken", "");
+        CliRun.Of("align", "--quick", "--output", file, "--device", "cpu").AssertFails(1, file);
     }
 
     [Theory]

@@ -57,6 +57,26 @@ public sealed class OnlineFaultTests : IDisposable
     }
 
     [Fact]
+    public void ADivergenceThatIsNoNumber_StopsWithTheStep()
+    {
+        using var policy = new Policy();
+        var asked = 0;
+        // The weights break after the third step has sampled, before it scores.
+        var breaks = new FunctionReward("breaks", _ =>
+        {
+            if (++asked == (2 * 32) + 1)
+                policy.Output.Value.Fill(float.NaN);
+            return 1;
+        });
+        var message = Refused(() => Train(policy, "grpo", folder.File("out"), 9, breaks, save: 1));
+        Assert.StartsWith(
+            "grpo stopped at step 3: the divergence from the reference is NaN", message, StringComparison.Ordinal);
+        Assert.Contains(
+            $"The last good checkpoint is {folder.File("out")}/checkpoint-2", message, StringComparison.Ordinal);
+        Assert.Equal(2, TrainerState.Read(folder.File("out/checkpoint-2")).GlobalStep);
+    }
+
+    [Fact]
     public void NotANumber_StopsWithTheStep()
     {
         using var policy = new Policy();

@@ -91,6 +91,10 @@ internal static class OnlineFixture
 
         public IFineTuning Method { get; }
 
+        /// <summary>B of the output layer's adapter.</summary>
+        public Parameter Output => adapter!.TrainableParameters()
+            .Single(p => p.Path.Value.EndsWith("lm_head.lora_B.weight", StringComparison.Ordinal));
+
         public ValueHead Head { get; }
 
         public static CausalLM Make() => CausalLM.Create(

@@ -9,7 +9,7 @@ namespace CudaLora.Cli;
 /// <summary>What the alignment example leaves behind: summary.json, report.md and the curves.</summary>
 internal sealed class AlignReport(AlignResult result, RunFacts facts, string folder)
 {
-    private const int Samples = 6;
+    private const int Samples = 6, HackedSamples = 3;
 
     /// <summary>Writes the files and prints the essence.</summary>
     public void Write(Terminal terminal, MetricHistory curve, MetricHistory hacked)
@@ -92,7 +92,13 @@ internal sealed class AlignReport(AlignResult result, RunFacts facts, string fol
             .Append(CultureInfo.InvariantCulture, $"{result.WinRateRule:0.000} by the rule.\n\n");
         text.Append("![reward](reward.png)\n\n![divergence](kl.png)\n\n");
         if (File.Exists(Path.Combine(folder, "hacked.png")) && result.Others.Count > 0)
-            text.Append("![reward hacking](hacked.png)\n\n");
+        {
+            text.Append("The lab experiment: the reward counts how often an answer says thank, and nothing holds the ")
+                .Append("policy to the reference.\n\n![reward hacking](hacked.png)\n\n");
+            foreach (var sample in result.Others.Single(other => other.Name == "hacked").Report.Samples.Take(HackedSamples))
+                text.Append(CultureInfo.InvariantCulture, $"- {sample.Prompt.Text} `{Figures.OneLine(sample.Response, 80)}`\n");
+            text.Append('\n');
+        }
         text.Append("| prompt | right | after SFT | after PPO |\n|---|---|---|---|\n");
         foreach (var (was, now) in result.Before.Report.Samples.Zip(result.After.Report.Samples).Take(Samples))
             text.Append(CultureInfo.InvariantCulture,

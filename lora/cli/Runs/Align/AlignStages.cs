@@ -31,7 +31,7 @@ internal sealed class AlignStages(
         Temperature = 1,
         Epochs = 4,
         MiniBatches = 2,
-        KlCoef = 0.5,
+        KlCoef = 1,
         MissingEosPenalty = 1,
     };
 
@@ -170,7 +170,7 @@ internal sealed class AlignStages(
         LearningRate = rate,
         LoggingSteps = LoggingSteps,
         SaveSteps = 50,
-        SaveTotalLimit = 1,
+        SaveTotalLimit = 2,
         Seed = seed,
         ResumeFromCheckpoint = resume && HasCheckpoint(Folder(stage)) ? "true" : null,
     };
