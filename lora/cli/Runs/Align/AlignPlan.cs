@@ -15,6 +15,7 @@ internal sealed record AlignPlan
         SftEpochs = 6,
         RewardPairs = 800,
         PpoSteps = 50,
+        HeldOut = 300,
         HasOthers = true,
     };
 

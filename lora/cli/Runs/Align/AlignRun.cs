@@ -27,7 +27,9 @@ internal sealed class AlignRun(LoadedModel loaded, AlignPlan plan, string output
             loaded, plan, output, seed, Resume, stage => View(stage, plain), interrupt.Token);
         try
         {
+            var clock = Stopwatch.StartNew();
             var result = Run(stages, interrupt.Token);
+            seconds["total"] = Math.Round(clock.Elapsed.TotalSeconds, 3);
             new AlignReport(result, Facts, output).Write(terminal, curve, hacked);
             return ExitCode.Success;
         }

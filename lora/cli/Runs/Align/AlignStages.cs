@@ -31,7 +31,7 @@ internal sealed class AlignStages(
         Temperature = 1,
         Epochs = 4,
         MiniBatches = 2,
-        KlCoef = 1,
+        KlCoef = 0.5,
         MissingEosPenalty = 1,
     };
 
