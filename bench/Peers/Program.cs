@@ -6,6 +6,8 @@ var groups = new Dictionary<string, Action<Contest>>
 {
     ["gemm"] = GemmPeer.Run,
     ["linear"] = LinearPeer.Run,
+    ["op"] = OpPeer.Run,
+    ["optimizer"] = OptimizerPeer.Run,
     ["step"] = StepPeer.Run,
 };
 var (threads, repeats, clock, output) = (Environment.ProcessorCount, 15, "wall", (string?)null);
