@@ -9,6 +9,7 @@ var groups = new Dictionary<string, Action<Contest>>
     ["op"] = OpPeer.Run,
     ["optimizer"] = OptimizerPeer.Run,
     ["step"] = StepPeer.Run,
+    ["generate"] = GeneratePeer.Run,
 };
 var (threads, repeats, clock, output) = (Environment.ProcessorCount, 15, "wall", (string?)null);
 var only = groups.Keys.ToArray();

@@ -50,18 +50,21 @@ internal static class Report
         foreach (var group in outcomes.GroupBy(o => o.Group))
         {
             text.Append(CultureInfo.InvariantCulture, $"\n## {group.Key}\n\n");
-            text.Append("| work | ours ms | peer ms | ratio | ours GFLOP/s | peer GFLOP/s | difference |\n");
-            text.Append("|---|---:|---:|---:|---:|---:|---:|\n");
+            text.Append("| work | ours ms | peer ms | ratio | ours | peer | | difference |\n");
+            text.Append("|---|---:|---:|---:|---:|---:|---|---:|\n");
             foreach (var o in group)
             {
                 text.Append(CultureInfo.InvariantCulture, $"| {o.Name} | {o.OursMs:f3} | {o.PeerMs:f3} ");
                 text.Append(CultureInfo.InvariantCulture, $"| {o.Ratio:f2} ({o.RatioLow:f2} to {o.RatioHigh:f2}) ");
-                text.Append(CultureInfo.InvariantCulture, $"| {o.OursGflops:f0} | {o.PeerGflops:f0} ");
+                text.Append(CultureInfo.InvariantCulture, $"| {Rate(o.OursRate)} | {Rate(o.PeerRate)} | {o.RateUnit} ");
                 text.Append(CultureInfo.InvariantCulture, $"| {o.Difference:e1} |\n");
             }
         }
         return text.ToString();
     }
+
+    private static string Rate(double? value) =>
+        value?.ToString(value < 10 ? "0.00" : "#,0", CultureInfo.InvariantCulture) ?? "";
 
     private static string Version(Type type) => type.Assembly.GetName().Version?.ToString(3) ?? "unknown";
 
