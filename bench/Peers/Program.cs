@@ -10,6 +10,8 @@ var groups = new Dictionary<string, Action<Contest>>
     ["optimizer"] = OptimizerPeer.Run,
     ["step"] = StepPeer.Run,
     ["generate"] = GeneratePeer.Run,
+    ["load"] = LoadPeer.Run,
+    ["onnx"] = OnnxPeer.Run,
 };
 var (threads, repeats, clock, output) = (Environment.ProcessorCount, 15, "wall", (string?)null);
 var only = groups.Keys.ToArray();

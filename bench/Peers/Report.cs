@@ -5,6 +5,7 @@ using System.Text;
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using CudaLora.Kernels.Simd;
+using Microsoft.ML.OnnxRuntime;
 using TorchSharp;
 
 namespace CudaLora.Peers;
@@ -31,7 +32,8 @@ internal static class Report
             ["threads"] = $"{Workers.Count}",
             ["vectors"] = Vector512.IsHardwareAccelerated ? "512 bits" : "256 bits",
             ["runtime"] = RuntimeInformation.FrameworkDescription,
-            ["peer"] = $"TorchSharp {Version(typeof(torch))}, libtorch {torch.__version__}",
+            ["peer"] = $"TorchSharp {Version(typeof(torch))}, libtorch {torch.__version__}; of the group onnx ONNX "
+                + $"Runtime {OrtEnv.Instance().GetVersionString()}",
             ["repeats"] = $"{repeats}, alternating in one process, {clock} time",
             ["load"] = Load(),
         };
@@ -42,7 +44,7 @@ internal static class Report
 
     private static string Markdown(Dictionary<string, string> facts, IReadOnlyList<Outcome> outcomes)
     {
-        var text = new StringBuilder("# CudaLora and TorchSharp side by side\n\n");
+        var text = new StringBuilder("# CudaLora and libtorch side by side\n\n");
         foreach (var (name, value) in facts)
             text.Append(CultureInfo.InvariantCulture, $"- {name}: {value}\n");
         text.Append("\nTimes are medians per call. Ratio = peer / ours, median (quartiles) of neighbouring ");
