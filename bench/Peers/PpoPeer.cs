@@ -38,7 +38,6 @@ internal static class PpoPeer
         using var ours = new EnginePolicy(size, Rank, Rate, options, prompts);
         var head = ours.Head.Parameters().ToDictionary(p => p.Path.Value, Copy);
         using var peer = new TorchPolicy(
-            size,
             new TorchLlama(
                 size, ours.Base.ToDictionary(p => p.Path.Value, Copy),
                 ours.Adapter.TrainableParameters().ToDictionary(p => p.Path.Value, Copy), scale: 2),
@@ -53,7 +52,8 @@ internal static class PpoPeer
             + $"{size.Hidden} wide, r {Rank}";
         contest.Run(
             "ppo", "rollout, " + work, () => ours.Rollout(seed++, options.Temperature),
-            () => peer.Rollout(options.Temperature).Tokens.Dispose(), RolloutDifference, 1e-3);
+            () => peer.Rollout(options.Temperature).Dispose(), RolloutDifference, 1e-3,
+            Work.Tokens(size.Batch * options.ResponseLength));
         contest.Run(
             "ppo", "scoring, " + work, () => ours.Score(responses), () => peer.Score(peerResponses).Dispose(),
             ScoreDifference, 1e-3);
@@ -66,7 +66,7 @@ internal static class PpoPeer
 
         void Whole()
         {
-            using var tokens = peer.Rollout(options.Temperature).Tokens;
+            using var tokens = peer.Rollout(options.Temperature);
             using var scored = peer.Score(tokens);
             peer.Update(scored);
         }
@@ -75,13 +75,13 @@ internal static class PpoPeer
         // pass without a cache gives them.
         double RolloutDifference()
         {
-            using var greedy = peer.Rollout(0).Tokens;
+            using var greedy = peer.Rollout(0);
             var same = ours.Rollout(0, 0).SelectMany(row => row).Select(id => (long)id)
                 .SequenceEqual(greedy.data<long>().ToArray());
-            var (forced, known) = peer.Rollout(options.Temperature, peerResponses);
-            using (forced)
-            using (known)
-                return same ? Distance(examples, e => e.LogProbs, known!) : double.PositiveInfinity;
+            var known = peer.Replay(peerResponses);
+            return same
+                ? examples.SelectMany(e => e.LogProbs).Zip(known, (a, b) => (double)Math.Abs(a - b)).Max()
+                : double.PositiveInfinity;
         }
 
         double ScoreDifference()

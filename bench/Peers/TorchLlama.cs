@@ -10,7 +10,7 @@ namespace CudaLora.Peers;
 /// functions, base weights frozen. Weights and adapters carry Hugging Face's names; both belong to the model from then
 /// on.
 /// </summary>
-internal sealed class TorchLlama : IDisposable
+internal sealed partial class TorchLlama : IDisposable
 {
     private readonly LlamaSize size;
     private readonly double scale;
@@ -37,7 +37,12 @@ internal sealed class TorchLlama : IDisposable
         optimizer = optim.AdamW(this.adapters.Values, lr: 1e-3, weight_decay: 0.01);
     }
 
-    /// <summary>Whether the adapters take part; without them the model is the reference.</summary>
+    /// <summary>The engine's model, with copies of its weights and adapters.</summary>
+    public static TorchLlama Of(EngineLlama model, LlamaSize size, double scale) => new(
+        size, model.Model.Parameters().ToDictionary(p => p.Path.Value, Copy),
+        model.Trained.ToDictionary(p => p.Path.Value, Copy), scale);
+
+    /// <summary>Whether the adapters take part; without them the model is PPO's reference.</summary>
     public bool IsAdapted { get; set; } = true;
 
     /// <summary>The trained tensors by name.</summary>
@@ -56,24 +61,14 @@ internal sealed class TorchLlama : IDisposable
     }
 
     /// <summary>Mean cross-entropy; ids and labels (B, T), each label the next token, -100 ignored.</summary>
-    public Tensor Loss(Tensor ids, Tensor labels) =>
-        F.cross_entropy(Logits(Hidden(ids)).view(-1, size.Vocabulary), labels.flatten());
+    public Tensor Loss(Tensor ids, Tensor labels)
+    {
+        var logits = Logits(Hidden(ids, null)); // (B, T, V)
+        return F.cross_entropy(logits.view(-1, size.Vocabulary), labels.flatten());
+    }
 
     /// <summary>Logits (..., V) of hidden states (..., C).</summary>
     public Tensor Logits(Tensor hidden) => F.linear(hidden, weights["lm_head.weight"]);
-
-    /// <summary>The normalised last hidden states (B, T, C) of ids (B, T), which follow what the cache holds.</summary>
-    public Tensor Hidden(Tensor ids, TorchCache? cache = null)
-    {
-        var (batch, tokens, past) = (ids.shape[0], ids.shape[1], cache?.Length ?? 0);
-        var x = weights["model.embed_tokens.weight"].index_select(0, ids.flatten())
-            .view(batch, tokens, size.Hidden); // (B, T, C)
-        var angles = (cos.narrow(0, past, tokens), sin.narrow(0, past, tokens));
-        for (var layer = 0; layer < size.Layers; layer++)
-            x = Block(layer, x, angles, cache);
-        cache?.Advance(tokens);
-        return Norm(x, "model.norm.weight");
-    }
 
     public void Dispose()
     {
@@ -84,17 +79,28 @@ internal sealed class TorchLlama : IDisposable
         sin.Dispose();
     }
 
-    private Tensor Block(int layer, Tensor x, (Tensor Cos, Tensor Sin) angles, TorchCache? cache)
+    // ids (B, T) to (B, T, C); with a cache they follow what it holds, and the caller counts them there.
+    private Tensor Hidden(Tensor ids, Cache? cache)
+    {
+        var x = weights["model.embed_tokens.weight"].index_select(0, ids.flatten())
+            .view(ids.shape[0], ids.shape[1], size.Hidden);
+        for (var layer = 0; layer < size.Layers; layer++)
+            x = Block(layer, x, cache);
+        return Norm(x, "model.norm.weight");
+    }
+
+    private Tensor Block(int layer, Tensor x, Cache? cache)
     {
         var p = $"model.layers.{layer}.";
+        var start = cache?.Length ?? 0;
         var h = Norm(x, p + "input_layernorm.weight");
-        var q = Rotate(Heads(Linear(p + "self_attn.q_proj", h)), angles);
-        var k = Rotate(Heads(Linear(p + "self_attn.k_proj", h)), angles);
+        var q = Rotate(Heads(Linear(p + "self_attn.q_proj", h)), start);
+        var k = Rotate(Heads(Linear(p + "self_attn.k_proj", h)), start);
         var v = Heads(Linear(p + "self_attn.v_proj", h));
         if (cache is not null)
             (k, v) = cache.Append(layer, k, v);
-        // One query sees all keys; several are the first ones.
-        var mixed = F.scaled_dot_product_attention(q, k, v, is_casual: q.shape[2] > 1); // (B, H, T, D)
+        // A single query sees every key.
+        var mixed = F.scaled_dot_product_attention(q, k, v, is_casual: start == 0); // (B, H, T, D)
         x += Linear(p + "self_attn.o_proj", mixed.transpose(1, 2).reshape(x.shape));
         h = Norm(x, p + "post_attention_layernorm.weight");
         var gated = F.silu(Linear(p + "mlp.gate_proj", h)) * Linear(p + "mlp.up_proj", h);
@@ -116,10 +122,14 @@ internal sealed class TorchLlama : IDisposable
 
     private Tensor Heads(Tensor x) => x.view(x.shape[0], x.shape[1], size.Heads, size.HeadSize).transpose(1, 2);
 
-    private Tensor Rotate(Tensor x, (Tensor Cos, Tensor Sin) angles)
+    private Tensor Rotate(Tensor x, int start)
     {
         var half = size.HeadSize / 2;
         var turned = cat([-x.slice(-1, half, size.HeadSize, 1), x.slice(-1, 0, half, 1)], -1);
-        return x * angles.Cos + turned * angles.Sin;
+        var count = x.shape[2];
+        return x * cos.narrow(0, start, count) + turned * sin.narrow(0, start, count);
     }
+
+    private static Tensor Copy(Engine.Parameter parameter) =>
+        tensor(parameter.Value.ToArray(), OpContest.Extents(parameter.Value.Shape));
 }

@@ -26,16 +26,14 @@ internal sealed class TorchPolicy : IDisposable
     private readonly Parameter bias;
     private readonly CudaLora.Lora.PpoOptions options;
     private readonly Tensor prompts; // (B, P)
-    private readonly TorchCache cache;
     private readonly optim.Optimizer optimizer;
 
     public TorchPolicy(
-        LlamaSize size, TorchLlama model, Tensor weight, Tensor bias, double rate, CudaLora.Lora.PpoOptions options,
+        TorchLlama model, Tensor weight, Tensor bias, double rate, CudaLora.Lora.PpoOptions options,
         Tensor prompts)
     {
         (this.model, this.options, this.prompts) = (model, options, prompts);
         (this.weight, this.bias) = (new Parameter(weight), new Parameter(bias));
-        cache = new TorchCache(size);
         Trained = new Dictionary<string, Parameter>(model.Adapters)
         {
             ["v_head.summary.weight"] = this.weight,
@@ -47,31 +45,27 @@ internal sealed class TorchPolicy : IDisposable
     /// <summary>A, B and the value head by name.</summary>
     public IReadOnlyDictionary<string, Parameter> Trained { get; }
 
-    /// <summary>Responses (B, N) through the key/value cache. At temperature 0 the likeliest; with
-    /// <paramref name="forced"/> those tokens.</summary>
-    /// <returns>Tokens, and their log-probabilities where they were forced.</returns>
-    public (Tensor Tokens, Tensor? LogProbs) Rollout(double temperature, Tensor? forced = null)
+    /// <summary>Responses (B, N) through the key/value cache; at temperature 0 the likeliest.</summary>
+    public Tensor Rollout(double temperature) => model.Sample(
+        prompts, options.ResponseLength,
+        (logits, _) => temperature == 0
+            ? logits.argmax(-1, keepdim: true)
+            : multinomial((logits / temperature).softmax(-1), 1));
+
+    /// <summary>Log-probabilities (B, N) that given responses have through the key/value cache.</summary>
+    public float[] Replay(Tensor responses)
     {
-        using var inference = inference_mode();
         using var scope = NewDisposeScope();
-        cache.Clear();
-        var (next, chosen, known) = (prompts, new List<Tensor>(), new List<Tensor>());
-        for (var t = 0; t < options.ResponseLength; t++)
+        var known = new List<Tensor>();
+        model.Sample(prompts, options.ResponseLength, (logits, i) =>
         {
-            var step = NewDisposeScope();
-            var hidden = model.Hidden(next, cache);
-            var logits = model.Logits(hidden.select(1, -1)); // (B, V)
-            next = (forced is not null ? forced.narrow(1, t, 1)
-                : temperature == 0 ? logits.argmax(-1, keepdim: true)
-                : multinomial((logits / temperature).softmax(-1), 1)).MoveToOuterDisposeScope();
-            chosen.Add(next);
-            if (forced is not null)
-                known.Add((logits / options.Temperature).log_softmax(-1).gather(-1, next).MoveToOuterDisposeScope());
-            step.Dispose();
-        }
-        return (
-            cat(chosen, 1).MoveToOuterDisposeScope(),
-            forced is null ? null : cat(known, 1).MoveToOuterDisposeScope());
+            var next = responses.narrow(1, i, 1);
+            known.Add((logits / options.Temperature).log_softmax(-1).gather(-1, next).DetachFromDisposeScope());
+            return next.clone();
+        });
+        using var all = cat(known, 1);
+        known.ForEach(tensor => tensor.Dispose());
+        return all.data<float>().ToArray();
     }
 
     /// <summary>Log-probabilities under policy and reference, entropies, values; rewards and advantages.</summary>
@@ -138,7 +132,6 @@ internal sealed class TorchPolicy : IDisposable
     public void Dispose()
     {
         optimizer.Dispose();
-        cache.Dispose();
         weight.Dispose();
         bias.Dispose();
         model.Dispose();
@@ -146,7 +139,7 @@ internal sealed class TorchPolicy : IDisposable
     }
 
     // Hidden states (B, N, C) before each token of the responses: only these go through the output layer.
-    private Tensor States(Tensor ids) => model.Hidden(ids).narrow(1, prompts.shape[1] - 1, options.ResponseLength);
+    private Tensor States(Tensor ids) => model.States(ids).narrow(1, prompts.shape[1] - 1, options.ResponseLength);
 
     private Tensor LogSoftmax(Tensor states) => (model.Logits(states) / options.Temperature).log_softmax(-1);
 
