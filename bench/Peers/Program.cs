@@ -6,7 +6,13 @@ var groups = new Dictionary<string, Action<Contest>>
 {
     ["gemm"] = GemmPeer.Run,
     ["linear"] = LinearPeer.Run,
+    ["op"] = OpPeer.Run,
+    ["optimizer"] = OptimizerPeer.Run,
     ["step"] = StepPeer.Run,
+    ["generate"] = GeneratePeer.Run,
+    ["ppo"] = PpoPeer.Run,
+    ["load"] = LoadPeer.Run,
+    ["onnx"] = OnnxPeer.Run,
 };
 var (threads, repeats, clock, output) = (Environment.ProcessorCount, 15, "wall", (string?)null);
 var only = groups.Keys.ToArray();

@@ -14,6 +14,7 @@ internal static class CommandList
         yield return new OrpoCommand().On(terminal);
         yield return new PpoCommand().On(terminal);
         yield return new GrpoCommand().On(terminal);
+        yield return new BestOfNCommand().On(terminal);
         yield return new AlignCommand().On(terminal);
         yield return new GenerateCommand().On(terminal);
         yield return new EvalCommand().On(terminal);
