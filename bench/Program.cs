@@ -1,6 +1,7 @@
 using BenchmarkDotNet.Running;
 using CudaLora.Bench;
 using CudaLora.Bench.Gpu;
+using CudaLora.Bench.Processes;
 using CudaLora.Bench.Readme;
 
 var asked = BenchArguments.Read(args);
@@ -8,6 +9,8 @@ switch (asked.Mode)
 {
     case "gpu":
         return GpuBench.Run(asked.Rest);
+    case "process":
+        return ProcessBench.Run(asked.Rest);
     case "readme":
         return ReadmeFigures.Run(asked.Rest);
     default:
