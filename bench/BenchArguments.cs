@@ -4,7 +4,7 @@ using CudaLora.Kernels.Simd;
 namespace CudaLora.Bench;
 
 /// <summary>What the bench program was asked for.</summary>
-/// <param name="Mode">gpu, readme, or empty for BenchmarkDotNet.</param>
+/// <param name="Mode">gpu, process, readme, or empty for BenchmarkDotNet.</param>
 /// <param name="Quick">Whether with <see cref="QuickConfig"/>.</param>
 /// <param name="Rest">The arguments of the mode, or BenchmarkDotNet's own.</param>
 internal sealed record BenchArguments(string Mode, bool Quick, string[] Rest)
@@ -34,7 +34,7 @@ internal sealed record BenchArguments(string Mode, bool Quick, string[] Rest)
     /// <exception cref="ArgumentException">--threads has no number.</exception>
     public static BenchArguments Read(string[] args)
     {
-        if (args is ["gpu" or "readme", ..])
+        if (args is ["gpu" or "process" or "readme", ..])
             return new BenchArguments(args[0], false, args[1..]);
         var left = args.ToList();
         var (quick, full) = (left.Remove(QuickFlag), left.Remove(FullFlag));

@@ -1,6 +1,7 @@
 using BenchmarkDotNet.Running;
 using CudaLora.Bench;
 using CudaLora.Bench.Gpu;
+using CudaLora.Bench.Processes;
 using CudaLora.Bench.Readme;
 
 BenchArguments asked;
@@ -17,6 +18,8 @@ switch (asked.Mode)
 {
     case "gpu":
         return GpuBench.Run(asked.Rest);
+    case "process":
+        return ProcessBench.Run(asked.Rest);
     case "readme":
         return ReadmeFigures.Run(asked.Rest);
     default:
