@@ -50,7 +50,7 @@ internal sealed unsafe class CudaAdamW : IDisposable
     public void Begin(double rateFactor, int stepsTaken, double gradientScale)
     {
         for (var i = 0; i < rates.Length; i++)
-            rates[i] = new Kernel.Group(optimizer.Groups[i].LearningRate, optimizer.Groups[i].WeightDecay, 0, 0);
+            rates[i] = new Kernel.Group(optimizer.Groups[i].LearningRate, optimizer.Groups[i].WeightDecay);
         groups.Upload(rates);
         state.Upload([new Kernel.State(rateFactor, stepsTaken, 0, 0, (float)gradientScale, 0, 0)]);
     }
@@ -72,7 +72,8 @@ internal sealed unsafe class CudaAdamW : IDisposable
         if (chunkCount == 0)
             return;
         Kernel.Begin(
-            device.Stream, new(groups.Pointer, state.Pointer, optimizer.Beta1, optimizer.Beta2, rates.Length));
+            device.Stream, new(
+                groups.Pointer, state.Pointer, optimizer.Beta1, optimizer.Beta2, optimizer.Epsilon, rates.Length));
         Kernel.Step(
             device.Stream, chunkCount,
             new(
