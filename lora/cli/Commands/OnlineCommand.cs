@@ -41,6 +41,7 @@ internal abstract class OnlineCommand : CliCommand
             : null;
         using var device = SharedSettings.Apply(values);
         terminal.Line(device.ToString());
+        TrainSettings.NotePaging(values, device.Device, terminal);
         using var loaded = LoadedModel.Load(
             model, values.Get(DataSettings.Template), null, Note, device.Placement(), QuantizeSettings.OfLoad(values));
         terminal.Line($"model: {model} ({loaded.Describe()})");
