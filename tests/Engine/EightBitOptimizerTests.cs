@@ -1,12 +1,14 @@
 using CudaLora.Engine;
+using CudaLora.Tests.Ops;
 
 namespace CudaLora.Tests.Engine;
 
 public class EightBitOptimizerTests
 {
-    [Fact]
-    public void LargeParameters_HaveEightBitStates_ThatAFileBringsBack()
+    [Theory, OnDevices]
+    public void LargeParameters_HaveEightBitStates_ThatAFileBringsBack(string device)
     {
+        using var guard = OpCheck.On(device);
         using var folder = new TemporaryFolder();
         using var large = Parameter("large", 4096);
         using var small = Parameter("small", 4095);
@@ -55,7 +57,7 @@ public class EightBitOptimizerTests
         optimizer.ZeroGrad();
         foreach (var parameter in new[] { large, small })
         {
-            var weights = Tensor.From(Ops.GradientCheck.Values(seed, parameter.Value.Shape), parameter.Value.Shape);
+            var weights = Tensor.From(GradientCheck.Values(seed, parameter.Value.Shape), parameter.Value.Shape);
             (parameter.Value * weights).Sum().Backward();
         }
         optimizer.Step();
