@@ -5,8 +5,8 @@ using CudaLora.Kernels.Runtime;
 namespace CudaLora.Bench.Gpu;
 
 /// <summary>
-/// Forward and backward of one LoRA layer on a 4-bit base for small batches: decoded first, or in registers. Cold cache,
-/// medians.
+/// Forward and backward of one LoRA layer on a 4-bit base for small batches: decoded first, or in registers. Cold
+/// cache, medians.
 /// </summary>
 internal static class Nf4LayerTimes
 {

@@ -109,7 +109,11 @@ internal sealed class CudaAdamW : IDisposable
     }
 
     /// <summary>Queues the copies of paged moments to the device, as far as there is room.</summary>
-    public void Prefetch() => pages?.Prefetch();
+    public void Prefetch()
+    {
+        if (chunkCount > 0)
+            pages?.Prefetch();
+    }
 
     /// <summary>Waits until paged moments are in host memory.</summary>
     public void Settle() => pages?.Settle();

@@ -91,7 +91,8 @@ internal sealed unsafe class MomentPages : IDisposable
             foreach (var (at, to, bytes) in pages[page].Copies)
             {
                 outStream.QueueDownload(
-                    new DevicePointer<byte>(WindowOf(page) + (ulong)to), new Span<byte>((byte*)host.Pointer + at, bytes));
+                    new DevicePointer<byte>(WindowOf(page) + (ulong)to),
+                    new Span<byte>((byte*)host.Pointer + at, bytes));
             }
             stored[slot].Record(outStream);
             if (page + windows >= pages.Length)

@@ -50,7 +50,9 @@ internal sealed unsafe class Moments : IDisposable
 
     public Tensor Second => parts[layout.Length / 2];
 
-    /// <summary>Bytes of a part for the first <paramref name="values"/> values; whole blocks of 256 but at the end.</summary>
+    /// <summary>
+    /// Bytes of a part for the first <paramref name="values"/> values; whole blocks of 256 but at the end.
+    /// </summary>
     public long PartBytes(int part, long values) => layout[part].DType == DType.U8
         ? values
         : sizeof(float) * (EightBit ? QuantizedTensor.BlocksOf(values, AdamW8BitKernel.BlockSize) : values);

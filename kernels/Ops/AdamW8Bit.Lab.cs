@@ -110,7 +110,8 @@ internal sealed unsafe class AdamW8BitLab : KernelLab
                 Math.Max(
                     Distance(mScales.ToArray(), [.. hostMScales.Select(x => (double)x)]),
                     Distance(vScales.ToArray(), [.. hostVScales.Select(x => (double)x)])));
-            bool same = m.ToArray().AsSpan(shift).SequenceEqual(hostM) && v.ToArray().AsSpan(shift).SequenceEqual(hostV);
+            bool same = m.ToArray().AsSpan(shift).SequenceEqual(hostM)
+                && v.ToArray().AsSpan(shift).SequenceEqual(hostV);
             return same ? worst : double.PositiveInfinity;
         }
 

@@ -5,7 +5,7 @@ using CudaLora.Kernels.Runtime;
 
 namespace CudaLora.Tests;
 
-/// <summary>The products with 4-bit codes at edges of tiles, steps and parts, and where vectors cannot be read.</summary>
+/// <summary>Products with 4-bit codes at edges of tiles, steps and parts, and where vectors cannot be read.</summary>
 public class Nf4GemmTests
 {
     [Theory]
