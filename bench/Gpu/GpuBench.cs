@@ -49,6 +49,8 @@ internal static class GpuBench
         var report = new GpuReport(gpu);
         if (only is "" or "linear")
             LoraLinearTimes.Run(gpu, report, quick);
+        if (only is "" or "nf4")
+            Nf4LayerTimes.Run(gpu, report, quick);
         if (only is "" or "step")
             StepTimes.Run(gpu, report, quick);
         report.Write(output);

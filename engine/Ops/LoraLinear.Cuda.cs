@@ -28,6 +28,9 @@ internal unsafe partial class LoraLinearOp
     private protected virtual CudaProduct.Factor BaseAs(DType dtype) => CudaProduct.As(
         dtype, weight ?? throw new NotSupportedException($"[{Name}] with a 4-bit base runs on the CPU only"));
 
+    /// <summary>The 4-bit base, or null.</summary>
+    private protected virtual QuantizedTensor? Codes => null;
+
     /// <summary>W0 in BF16 into a buffer with wider rows.</summary>
     private protected virtual void PadBase(ulong to, int pitch)
     {
@@ -46,7 +49,8 @@ internal unsafe partial class LoraLinearOp
             return;
         var s = (ulong)RentScratch<byte>((long)y.Shape.Rows * RankPitch * x.DType.Size()); // S = drop(x) Aᵀ (M, r)
         Thin(x, a, 1, a.Shape[1], true, 0, null, s, Kept);
-        var product = new LoraProduct(false, y.Shape.Rows, b.Shape[0], a.Shape[1], Rank, bias is not null);
+        var product = new LoraProduct(false, y.Shape.Rows, b.Shape[0], a.Shape[1], Rank, bias is not null,
+            Codes is not null);
         Forward(StrategyOf(product, y, null), y, s);
     }
 
@@ -68,7 +72,7 @@ internal unsafe partial class LoraLinearOp
         if (NeedsGrad(x))
         {
             var g = GradOf(x, out var add);
-            var product = new LoraProduct(true, rows, a.Shape[1], b.Shape[0], Rank, false);
+            var product = new LoraProduct(true, rows, a.Shape[1], b.Shape[0], Rank, false, Codes is not null);
             InputGrad(StrategyOf(product, g, dy), dy, ds, g, add);
         }
         small?.Release();
@@ -141,10 +145,13 @@ internal unsafe partial class LoraLinearOp
         using var trial = Tensor.Owned(to.Shape, to.DType, to.Device);
         if (ds is not null)
             to.Device.Clear(ds.Pointer, (long)product.M * RankPitch * sizeof(ushort));
-        ReadOnlySpan<LoraStrategy> all =
-            [LoraStrategy.Composed, LoraStrategy.BlockMatrix, LoraStrategy.Fused, LoraStrategy.FusedMma];
+        List<LoraStrategy> all = [LoraStrategy.Composed, LoraStrategy.BlockMatrix, LoraStrategy.Fused];
+        if (HasWgmma)
+            all.Add(LoraStrategy.FusedMma);
+        if (Codes is not null && QuantizedProduct.Suits(x.DType, product.M))
+            all.Add(LoraStrategy.FusedNf4);
         var chosen = choices.Choose(
-            product, HasWgmma ? all : all[..^1], strategy =>
+            product, [.. all], strategy =>
             {
                 if (dy is null)
                     Forward(strategy, trial, (ulong)Scratch<byte>());

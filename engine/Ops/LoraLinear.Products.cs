@@ -21,6 +21,11 @@ internal unsafe partial class LoraLinearOp
             ForwardBlock(y, s);
             return;
         }
+        if (DecodesInRegisters(strategy, m) && (bias is null || bias.DType == DType.F32))
+        {
+            QuantizedProduct.Forward(x, Codes!, bias, s, RankPitch, b, scale, y);
+            return;
+        }
         var packed = device.Rent((long)n * RankPitch * sizeof(ushort)); // s B (N, r) in BF16
         var sb = (ulong)packed.Pointer;
         LoraPack.Pack(device.Stream, new(0, b.DeviceAddress, 0, sb, 0, n, Rank, 0, RankPitch, scale));
@@ -44,6 +49,11 @@ internal unsafe partial class LoraLinearOp
         if (joins && strategy == LoraStrategy.BlockMatrix && Rank <= LoraBlockMatrix.Pad)
         {
             InputGradBlock(dy, ds, g, add);
+            return;
+        }
+        if (joins && DecodesInRegisters(strategy, m))
+        {
+            QuantizedProduct.InputGrad(dy, Codes!, ds, RankPitch, a, g, add);
             return;
         }
         var packed = bf16 ? device.Rent((long)Rank * Pitch(k) * sizeof(ushort)) : null; // A (r, K) in BF16
@@ -103,6 +113,9 @@ internal unsafe partial class LoraLinearOp
         var device = Cuda;
         device.Gemm.Run(device.Stream, shape, ds, bf16 ? packed : a.DeviceAddress, to, 1, beta);
     }
+
+    private bool DecodesInRegisters(LoraStrategy strategy, int tokens) =>
+        strategy == LoraStrategy.FusedNf4 && Codes is not null && QuantizedProduct.Suits(x.DType, tokens);
 
     private static bool IsFused(LoraStrategy strategy) => strategy is LoraStrategy.Fused or LoraStrategy.FusedMma;
 

@@ -35,6 +35,8 @@ internal sealed class QuantizedLoraLinearOp(
     private readonly Tensor up = b;
     private readonly float factor = scale;
 
+    private protected override QuantizedTensor? Codes => weight;
+
     private protected override void ForwardBase(Tensor y) => QuantizedLinearOp.Forward(input, weight, shift, y);
 
     private protected override void BackwardBase(Tensor dy) => QuantizedLinearOp.Backward(input, weight, shift, dy);

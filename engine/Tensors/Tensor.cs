@@ -186,6 +186,13 @@ public sealed unsafe partial class Tensor : IDisposable
     internal static Tensor Unscoped(Shape shape, DType dtype, Device device) =>
         new(device.Rent(Math.Max(1, shape.Count) * dtype.Size()), 0, shape, dtype);
 
+    /// <summary>A tensor within a block, which stays alive with it; no scope releases it.</summary>
+    internal static Tensor Within(Storage block, long byteOffset, Shape shape, DType dtype)
+    {
+        block.Retain();
+        return new Tensor(block, byteOffset, shape, dtype);
+    }
+
     /// <summary>A tensor on the same memory from <paramref name="byteOffset"/> on, not part of the graph.</summary>
     internal Tensor View(Shape shape, long byteOffset = 0)
     {

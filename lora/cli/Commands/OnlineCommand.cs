@@ -42,6 +42,7 @@ internal abstract class OnlineCommand : CliCommand
                 + $"{QuantizeSettings.OnLoad.Flag} makes them 4-bit");
         using var device = SharedSettings.Apply(values);
         terminal.Line(device.ToString());
+        TrainSettings.NotePaging(values, device.Device, terminal);
         using var loaded = LoadedModel.Load(
             model, values.Get(DataSettings.Template), null, Note, device.Placement(trainAll: isFull),
             QuantizeSettings.OfLoad(values));

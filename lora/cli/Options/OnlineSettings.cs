@@ -77,9 +77,7 @@ internal static class OnlineSettings
         WarmupSteps = values.Get(TrainSettings.WarmupSteps),
         WeightDecay = values.Get(TrainSettings.WeightDecay),
         MaxGradNorm = values.Get(TrainSettings.MaxGradNorm),
-        Optim = values.Get(TrainSettings.Optim).EndsWith("8bit", StringComparison.Ordinal)
-            ? "adamw_8bit"
-            : "adamw_torch",
+        Optim = values.Get(TrainSettings.Optim),
         Seed = values.Get(TrainSettings.Seed),
         SaveSteps = values.Get(SaveSteps),
         SaveTotalLimit = values.Get(TrainSettings.SaveLimit),
