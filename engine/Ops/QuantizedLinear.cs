@@ -108,7 +108,7 @@ internal sealed unsafe class QuantizedLinearOp : Op
     {
         var values = weight.Device.Rent(weight.Count * dtype.Size());
         weight.DequantizeTo((ulong)values.Pointer, weight.Shape[1], dtype);
-        return new CudaProduct.Factor((ulong)values.Pointer, values);
+        return new CudaProduct.Factor((ulong)values.Pointer, weight.Shape[1], values);
     }
 
     protected override void ForwardCuda(Tensor y)
