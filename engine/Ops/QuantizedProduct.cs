@@ -58,11 +58,12 @@ internal static unsafe class QuantizedProduct
     /// <param name="weight">W0 (out, in).</param>
     /// <param name="ds">dS (M, r) BF16, scaled, or 0.</param>
     /// <param name="pitch">Elements from row to row of dS.</param>
-    /// <param name="a">A (r, in) F32, or null.</param>
+    /// <param name="a">A (r, in) F32, or 0.</param>
+    /// <param name="ranks">r.</param>
     /// <param name="g">(M, in), BF16 or F32.</param>
     /// <param name="add">Whether to add to what g holds.</param>
     public static void InputGrad(
-        Tensor dy, QuantizedTensor weight, ulong ds, int pitch, Tensor? a, Tensor g, bool add)
+        Tensor dy, QuantizedTensor weight, ulong ds, int pitch, ulong a, int ranks, Tensor g, bool add)
     {
         var (tokens, outputs, inputs) = (dy.Shape.Rows, weight.Shape[0], weight.Shape[1]);
         var (parts, perPart) = Nf4Gemm.Divide(tokens, inputs, outputs);
@@ -73,11 +74,11 @@ internal static unsafe class QuantizedProduct
             {
                 X = dy.DeviceAddress,
                 S = ds,
-                U = a?.DeviceAddress ?? 0,
+                U = a,
                 Y = g.DeviceAddress,
                 Parts = At(sums),
                 Tokens = tokens,
-                Ranks = a?.Shape[0] ?? 0,
+                Ranks = ranks,
                 LdX = outputs,
                 LdS = pitch,
                 LdY = inputs,
@@ -99,7 +100,7 @@ internal static unsafe class QuantizedProduct
         LoraThin.Sum(
             CudaProduct.Of(to).Stream,
             new(
-                At(sums), to.DeviceAddress, parts, rows, columns, columns, columns, 1, 1, add ? 1 : 0,
+                At(sums), to.DeviceAddress, parts, rows, columns, columns, rows, columns, 1, 1, add ? 1 : 0,
                 to.DType == DType.BF16 ? 1 : 0));
         sums.Release();
     }

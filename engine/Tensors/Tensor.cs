@@ -174,7 +174,15 @@ public sealed unsafe partial class Tensor : IDisposable
     /// <summary>Shape and dtype, for messages.</summary>
     public override string ToString() => $"{Name ?? "tensor"} {DType} {Shape}";
 
-    internal byte* Address => (byte*)Memory.Pointer + offset;
+    internal byte* Address
+    {
+        get
+        {
+            if (pitch != 0)
+                ThrowHasRoom();
+            return (byte*)Memory.Pointer + offset;
+        }
+    }
 
     /// <summary>Address of the first element, as kernels take it.</summary>
     internal ulong DeviceAddress => (ulong)Address;
@@ -203,6 +211,8 @@ public sealed unsafe partial class Tensor : IDisposable
 
     internal Tensor UnscopedView(Shape shape, long byteOffset = 0)
     {
+        if (pitch != 0)
+            ThrowHasRoom();
         Memory.Retain();
         return new Tensor(Memory, offset + byteOffset, shape, DType);
     }
@@ -303,6 +313,7 @@ public sealed unsafe partial class Tensor : IDisposable
         tensor.offset = offset;
         tensor.Shape = shape;
         tensor.DType = dtype;
+        tensor.pitch = 0;
         tensor.references = 1;
         tensor.disposed = false;
         return tensor;

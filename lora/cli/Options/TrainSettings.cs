@@ -115,8 +115,8 @@ internal static class TrainSettings
         SaveLimit, LoggingSteps, Resume);
 
     public static readonly SettingGroup Machine = new(
-        "Machine", SharedSettings.Device, SharedSettings.ComputeType, SharedSettings.Threads,
-        SharedSettings.NoProgress);
+        "Machine", SharedSettings.Device, SharedSettings.ComputeType, SharedSettings.LoraStrategy,
+        SharedSettings.Threads, SharedSettings.NoProgress);
 
     /// <summary>The trainer's arguments.</summary>
     /// <param name="values">What the user set.</param>
