@@ -5,7 +5,8 @@ namespace CudaLora.Cli;
 /// <summary>(IA)³.</summary>
 internal sealed class Ia3Method() : FineTuningMethod("ia3", "factors on keys, values and the MLP", 2e-2)
 {
-    public override IReadOnlyList<Setting> Settings => [AdapterSettings.Targets, MethodSettings.Feedforward];
+    public override IReadOnlyList<Setting> Settings =>
+        [AdapterSettings.Targets, AdapterSettings.ModulesToSave, MethodSettings.Feedforward];
 
     public override IFineTuning Begin(MethodContext context)
     {
@@ -17,6 +18,7 @@ internal sealed class Ia3Method() : FineTuningMethod("ia3", "factors on keys, va
                 Modules = values.IsGiven(AdapterSettings.Targets)
                     ? AdapterSettings.Selector(values.Get(AdapterSettings.Targets))
                     : null,
+                ModulesToSave = values.Get(AdapterSettings.ModulesToSave),
                 BaseModel = context.Loaded.Folder,
             },
             Feedforward = values.IsGiven(MethodSettings.Feedforward)
