@@ -1,5 +1,6 @@
 using System.Text.Json;
 using CudaLora.Engine;
+using CudaLora.Kernels.Emulator;
 using CudaLora.Lora;
 
 namespace CudaLora.Tests.Lora;
@@ -120,9 +121,9 @@ public sealed class AdapterPartsTests : IDisposable
     [MemberData(nameof(HalfWay))]
     public void ARefusedAdapterLeavesNothingBehind(string what, string expected)
     {
-        // A device of its own: others use the shared one meanwhile.
-        var device = new CpuDevice();
-        using var model = TinyModel.Create(ModelFamily.Qwen2, placement: new ModelPlacement { Device = device });
+        // A device of its own: other tests use the shared one meanwhile.
+        using var device = new CudaDevice(new EmulatedDriver(), ownsDriver: true);
+        using var model = TinyModel.Create(ModelFamily.Qwen2, placement: ModelPlacement.On(device));
         model.SetTrainable(true);
         if (what == "file")
         {
@@ -132,7 +133,8 @@ public sealed class AdapterPartsTests : IDisposable
         }
         var trained = new LoraConfig { Bias = LoraBias.All };
         using var active = LoraAdapter.Create(model, trained, new Generator(6), "active");
-        Randomize(active);
+        foreach (var parameter in active.TrainableParameters())
+            parameter.Value.CopyFrom([.. Enumerable.Repeat(0.5f, (int)parameter.Value.Count)]);
         model.SetTrainable(true);
         var (inUse, values) = (device.Memory.InUse, Values());
         var slots = model.Linears().Select(linear => linear.Adapter).ToArray();
