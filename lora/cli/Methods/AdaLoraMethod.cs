@@ -23,6 +23,7 @@ internal sealed class AdaLoraMethod() : FineTuningMethod(
     {
         var (tinit, tfinal) = (values.Get(MethodSettings.TInit) ?? 0, values.Get(MethodSettings.TFinal) ?? 0);
         Config(values, "", values.Get(TrainSettings.MaxSteps) ?? AnyLength + tinit + tfinal).Validate();
+        RequireLinear(values, model, $"--method {Name}");
     }
 
     public override IFineTuning Begin(MethodContext context)

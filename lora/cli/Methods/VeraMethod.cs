@@ -14,6 +14,9 @@ internal sealed class VeraMethod() : FineTuningMethod(
         MethodSettings.DInitial,
     ];
 
+    public override void Check(SettingValues values, ModelConfig model) =>
+        RequireLinear(values, model, $"--method {Name}");
+
     public override IFineTuning Begin(MethodContext context) => AdapterMethod.Begin(
         context, Name, () => VeraAdapter.Create(context.Loaded.Model, Config(context), context.Random));
 
