@@ -72,6 +72,31 @@ public sealed class CompareCommandTests(TinyModelFolder tiny) : IClassFixture<Ti
             ExitCode.Usage, "--methods must be among lora, lora-plus", "'magic'");
     }
 
+    [Fact]
+    public void AMethodTakesTheRateThatIsGivenForIt()
+    {
+        using var folder = new TemporaryFolder();
+        var output = folder.File("out");
+        Compare(tiny.Model, output, "lora,ia3", "--learning-rate", "2e-4", "--learning-rates", "ia3=0.5")
+            .AssertSucceeds();
+        Assert.Contains("learning_rate: 0.0002", Arguments("lora-42"), StringComparison.Ordinal);
+        Assert.Contains("learning_rate: 0.5", Arguments("ia3-43"), StringComparison.Ordinal);
+
+        string Arguments(string run) => File.ReadAllText(Path.Combine(output, "runs", run, "training_args.yaml"));
+    }
+
+    [Theory]
+    [InlineData("full=1e-3")] // not compared
+    [InlineData("lora")]
+    [InlineData("lora=0")]
+    [InlineData("lora=fast")]
+    public void AWrongRateIsAUsageError(string rate)
+    {
+        using var folder = new TemporaryFolder();
+        Compare(tiny.Model, folder.File("out"), "lora,ia3", "--learning-rates", rate).AssertFails(
+            ExitCode.Usage, "--learning-rates", $"'{rate}'");
+    }
+
     private static JsonNode Json(string output) =>
         JsonNode.Parse(File.ReadAllText(Path.Combine(output, "compare.json")))!;
 

@@ -9,7 +9,7 @@ internal sealed class CompareCommand() : CliCommand(
     "compare", "Train the same model on the same data with every method, and compare them in one table.",
     [
         new SettingGroup("What", Model, Data, EvalData, Methods, Quick),
-        new SettingGroup("Budget", Steps, Seeds, BatchSize, LearningRate, ExactMatch, Target),
+        new SettingGroup("Budget", Steps, Seeds, BatchSize, LearningRate, LearningRates, ExactMatch, Target),
         new SettingGroup("Output", Output, SharedSettings.Device, SharedSettings.Threads),
     ],
     [
@@ -51,6 +51,10 @@ internal sealed class CompareCommand() : CliCommand(
         "learning_rate", "One rate for all methods", "1e-3", "a number above 0", v => v > 0, "each method's own",
         aka: ["lr"]);
 
+    private static readonly Setting<string[]> LearningRates = Make.List(
+        "learning_rates", "Rates of single methods", "full=1e-3,bitfit=1e-2", "method=rate, separated by commas",
+        shown: "each method's own");
+
     private static readonly Setting<int?> ExactMatch = Make.MaybeInt(
         "exact_match_samples", "Held-out records answered in full", "100", 0, "100; 24 if quick");
 
@@ -71,9 +75,11 @@ internal sealed class CompareCommand() : CliCommand(
         var output = values.Require(Output);
         var steps = values.Get(Steps) ?? (values.Get(Quick) ? QuickSteps : UsualSteps);
         var options = TrainOptions(values, steps);
+        var rates = Rates(values, methods);
         int[] seeds = [.. Enumerable.Range(FirstSeed, values.Get(Seeds))];
         var rows = methods.Select(method => new CompareRow(method, [.. seeds.Select(seed =>
-            new CompareCell(method, seed, Path.Combine(output, "runs", $"{method}-{seed}"), options))])).ToArray();
+            new CompareCell(method, seed, Path.Combine(output, "runs", $"{method}-{seed}"), [.. options, .. Rate(method)])
+            )])).ToArray();
         if (!RunAll(terminal, rows, seeds.Length))
         {
             terminal.Line($"interrupted; go on with:\n  {values.CommandLine}");
@@ -82,6 +88,27 @@ internal sealed class CompareCommand() : CliCommand(
         rows = [.. methods.Zip(rows, (method, row) => new CompareRow(method, row.Cells))];
         Report(terminal, values, rows, steps, output);
         return rows.All(row => row.Error is not null) ? ExitCode.Failure : ExitCode.Success;
+
+        string[] Rate(string method) => rates.TryGetValue(method, out var rate)
+            ? ["--learning-rate", rate.ToString("R", CultureInfo.InvariantCulture)]
+            : [];
+    }
+
+    /// <summary>The rate of each method that one is given for.</summary>
+    private static Dictionary<string, double> Rates(SettingValues values, string[] methods)
+    {
+        var all = values.Get(LearningRate) is double rate ? methods.ToDictionary(m => m, _ => rate) : [];
+        foreach (var entry in values.Get(LearningRates))
+        {
+            var parts = entry.Split('=');
+            if (parts.Length != 2 || !methods.Contains(parts[0])
+                || !double.TryParse(parts[1], NumberStyles.Float, CultureInfo.InvariantCulture, out var own)
+                || !double.IsFinite(own) || own <= 0)
+                throw new UsageException($"{LearningRates.Flag} takes METHOD=RATE with a method that is compared "
+                    + $"({string.Join(", ", methods)}) and a number above 0, but has '{entry}'");
+            all[parts[0]] = own;
+        }
+        return all;
     }
 
     private static bool RunAll(Terminal terminal, CompareRow[] rows, int seeds)
@@ -133,8 +160,6 @@ internal sealed class CompareCommand() : CliCommand(
         Add("--model", values.Get(Model));
         Add("--data", values.Get(Data));
         Add("--eval-data", values.Get(EvalData));
-        if (values.Get(LearningRate) is double rate)
-            Add("--learning-rate", rate.ToString("R", CultureInfo.InvariantCulture));
         if (values.IsGiven(SharedSettings.Threads)) Add("--threads", SharedSettings.Threads.Texts(
             values.Get(SharedSettings.Threads))![0]);
         return [.. options];
