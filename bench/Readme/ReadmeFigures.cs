@@ -3,30 +3,46 @@ using CudaLora.Engine;
 namespace CudaLora.Bench.Readme;
 
 /// <summary>
-/// The measured parts of README.md, each between <c>&lt;!-- figures: NAME --&gt;</c> and
-/// <c>&lt;!-- end figures --&gt;</c>, written from the results of one machine.
+/// The measured parts of README.md and of the guide, each between <c>&lt;!-- figures: NAME --&gt;</c> and
+/// <c>&lt;!-- end figures --&gt;</c>, written from committed results.
 /// </summary>
 internal static class ReadmeFigures
 {
-    /// <summary>The results shown.</summary>
+    /// <summary>The results README.md shows first.</summary>
     public const string Results = "bench/results/epyc-milan-2c";
+
+    /// <summary>Those of the guide.</summary>
+    public const string GuideResults = "bench/results/epyc-avx512-2c";
 
     private const string FileName = "README.md";
     private const string End = "<!-- end figures -->";
 
-    /// <summary>The parts by name.</summary>
-    private static readonly Dictionary<string, Func<string, string>> Parts = new()
+    /// <summary>The parts of each document by name: where their numbers are, and how they are written.</summary>
+    private static readonly Dictionary<string, (string Name, string Results, Func<string, string> Make)[]> Parts = new()
     {
-        ["bundled"] = RunFigures.Bundled,
-        ["peers"] = PeerFigures.Table,
-        ["peers with AVX-512"] = results => PeerFigures.Table(Path.Combine(results, "..", "epyc-avx512-2c")),
-        ["emulator"] = EmulatorFigures.Sentence,
-        ["runs"] = RunFigures.Table,
+        [FileName] =
+        [
+            ("bundled", Results, RunFigures.Bundled), ("peers", Results, PeerFigures.Table),
+            ("peers with AVX-512", GuideResults, PeerFigures.Table), ("emulator", Results, EmulatorFigures.Sentence),
+            ("runs", Results, RunFigures.Table),
+        ],
+        ["lora/README.md"] =
+        [
+            ("lab parameters", GuideResults, LabFigures.Parameters), ("lab init", GuideResults, LabFigures.Init),
+            ("lab rank", GuideResults, LabFigures.Rank), ("lab placement", GuideResults, LabFigures.Placement),
+            ("lab sweep", GuideResults, LabFigures.Sweep), ("lab quantization", GuideResults, LabFigures.Quantization),
+            ("compare quick", GuideResults, GuideFigures.Compare), ("memory", GuideResults, GuideFigures.Memory),
+            ("lab kernel", GuideResults, LabFigures.Kernel), ("trace", GuideResults, LabFigures.Trace),
+            ("align", GuideResults, GuideFigures.Align),
+        ],
     };
 
+    /// <summary>The documents, as paths in the repository.</summary>
+    public static IReadOnlyCollection<string> Documents => Parts.Keys;
+
     /// <summary>
-    /// <c>readme</c>: writes README.md anew; <c>readme --check</c>: only says whether it would change. Run anywhere in
-    /// the repository.
+    /// <c>readme</c>: writes the documents anew; <c>readme --check</c>: only says whether they would change. Run
+    /// anywhere in the repository.
     /// </summary>
     public static int Run(string[] args)
     {
@@ -40,36 +56,42 @@ internal static class ReadmeFigures
             Console.Error.WriteLine($"no {FileName} with {Results} in this folder or one above it");
             return 1;
         }
-        var path = Path.Combine(root, FileName);
-        var before = File.ReadAllText(path).ReplaceLineEndings("\n");
-        var after = Apply(before, Path.Combine(root, Results));
-        if (after == before)
+        var stale = 0;
+        foreach (var document in Documents)
         {
-            Console.WriteLine($"{path} shows what was measured");
-            return 0;
+            var path = Path.Combine(root, document);
+            var before = File.ReadAllText(path).ReplaceLineEndings("\n");
+            var after = Apply(document, before, root);
+            if (after == before)
+            {
+                Console.WriteLine($"{path} shows what was measured");
+            }
+            else if (args.Length > 0)
+            {
+                Console.Error.WriteLine($"{path} differs from bench/results; write it with 'readme'");
+                stale = 1;
+            }
+            else
+            {
+                AtomicFile.WriteText(path, after);
+                Console.WriteLine($"written: {path}");
+            }
         }
-        if (args.Length > 0)
-        {
-            Console.Error.WriteLine($"{path} differs from {Results}; write it with 'readme'");
-            return 1;
-        }
-        AtomicFile.WriteText(path, after);
-        Console.WriteLine($"written: {path}");
-        return 0;
+        return stale;
     }
 
-    /// <summary>The text with every part made from a folder of results.</summary>
+    /// <summary>The text of a document with every part made anew.</summary>
     /// <exception cref="InvalidDataException">A part's marks are missing.</exception>
-    public static string Apply(string text, string results)
+    public static string Apply(string document, string text, string root)
     {
-        foreach (var (name, make) in Parts)
+        foreach (var (name, results, make) in Parts[document])
         {
             var begin = $"<!-- figures: {name} -->\n";
             var from = text.IndexOf(begin, StringComparison.Ordinal) + begin.Length;
             var to = from < begin.Length ? -1 : text.IndexOf(End, from, StringComparison.Ordinal);
             if (to < 0)
-                throw new InvalidDataException($"{FileName} needs a line '{begin.TrimEnd()}', and '{End}' after it");
-            text = $"{text[..from]}{make(results).TrimEnd('\n')}\n{text[to..]}";
+                throw new InvalidDataException($"{document} needs a line '{begin.TrimEnd()}', and '{End}' after it");
+            text = $"{text[..from]}{make(Path.Combine(root, results)).TrimEnd('\n')}\n{text[to..]}";
         }
         return text;
     }

@@ -29,6 +29,10 @@ public static class AdapterFolder
         throw json.Refuse("peft_type", "one of " + string.Join(", ", Types.Select(t => t.Type)));
     }
 
+    /// <summary>The base model that an adapter folder names, or null: <c>base_model_name_or_path</c>.</summary>
+    /// <exception cref="UserErrorException">Not an adapter folder.</exception>
+    public static string? BaseModel(string folder) => Config(folder).String("base_model_name_or_path");
+
     /// <summary>The config of an adapter folder.</summary>
     internal static JsonFields Config(string folder) => JsonFields.Read(Path.Combine(folder, LoraConfig.FileName));
 }

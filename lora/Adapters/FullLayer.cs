@@ -30,9 +30,29 @@ internal sealed class FullLayer : ILinearAdapter, IEmbeddingAdapter, IAdapterLay
         copies = [.. replaced.Select(p => new Parameter(layer.Path / p.Path.Name, Trainable(p.Value)))];
     }
 
-    public ParameterPath Path => layer.Path;
+    public Module Layer => layer;
 
     private Parameter Weight => copies[0];
+
+    /// <summary>The modules that <c>modules_to_save</c> names, by PEFT's rules.</summary>
+    /// <exception cref="UserErrorException">A name that no module has; lists what exists.</exception>
+    public static IReadOnlyList<Module> Named(CausalLM model, IReadOnlyList<string> names, string? task)
+    {
+        var found = new List<Module>();
+        foreach (var wanted in names)
+        {
+            var count = found.Count;
+            found.AddRange(model.Modules().Where(m => ModuleSelector.NameMatches(wanted, m.Path.Value)));
+            // PEFT adds both names that heads of classifiers have.
+            var isAbsentHead = task == "SEQ_CLS" && wanted == "classifier";
+            if (found.Count == count && !isAbsentHead)
+                throw new UserErrorException(
+                    $"modules_to_save must name modules of the model, but '{wanted}' is none; there are: "
+                    + string.Join(", ", model.Modules().Where(m => m is Linear or Embedding)
+                        .Select(m => m.Path.Name).Distinct()));
+        }
+        return [.. found.Distinct()];
+    }
 
     /// <summary>The trained copies, weight first.</summary>
     public IEnumerable<Parameter> Parameters() => copies;

@@ -122,6 +122,11 @@ public abstract class ModelAdapter : IDisposable
     {
     }
 
+    /// <summary>Makes the values; what was made when it fails is released by <see cref="Dispose(bool)"/>.</summary>
+    private protected virtual void Make()
+    {
+    }
+
     /// <summary>Puts the adapter into the slots of the model's layers, or empties them.</summary>
     private protected abstract void Attach(bool on);
 
@@ -138,20 +143,26 @@ public abstract class ModelAdapter : IDisposable
     protected abstract void Dispose(bool disposing);
 
     /// <summary>A new adapter becomes the one that trains: the base is frozen.</summary>
-    private protected void Begin()
+    private protected void Begin() => MadeOrReleased(() =>
     {
         Model.SetTrainable(false);
         SetTrainable(true);
-        Activate();
-    }
+    });
 
-    /// <summary>A made adapter takes its values from a folder and is frozen; it is disposed if that fails.</summary>
-    private protected void LoadFrom(string folder)
+    /// <summary>A new adapter takes its values from a folder and is frozen.</summary>
+    private protected void LoadFrom(string folder) => MadeOrReleased(() =>
+    {
+        ReadValues(folder);
+        SetTrainable(false);
+    });
+
+    // One that is refused half way is as if it had never been.
+    private void MadeOrReleased(Action prepare)
     {
         try
         {
-            ReadValues(folder);
-            SetTrainable(false);
+            Make();
+            prepare();
             Activate();
         }
         catch

@@ -6,7 +6,8 @@ using CudaLora.Lora;
 namespace CudaLora.Tests;
 
 /// <summary><c>cudalora lab</c>: what each experiment states, and the page with all of them.</summary>
-public sealed class LabCommandTests(LabFixture lab) : IClassFixture<LabFixture>
+[Collection(nameof(LabFixture))]
+public sealed class LabCommandTests(LabFixture lab)
 {
     [Fact]
     public void Init_WhatIsZeroOnOneSideStopsTheOther()

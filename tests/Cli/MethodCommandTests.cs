@@ -105,24 +105,37 @@ public sealed class MethodCommandTests(TinyModelFolder tiny) : IClassFixture<Tin
     }
 
     [Theory]
-    [InlineData("target_r must not be above init_r", "--method", "adalora", "--target-r", "13")]
-    [InlineData("tinit must be below total_step - tfinal", "--method", "adalora", "--max-steps", "10", "--tinit", "8",
+    [InlineData("--target-r must not be above --init-r", "--method", "adalora", "--target-r", "13")]
+    [InlineData("--tinit must be below --max-steps - --tfinal", "--method", "adalora", "--max-steps", "10", "--tinit", "8",
         "--tfinal", "2")]
-    [InlineData("num_virtual_tokens must leave room in the model's context", "--method", "prefix",
+    [InlineData("--num-virtual-tokens must leave room in the model's context (max_position_embeddings)", "--method", "prefix",
         "--num-virtual-tokens", "100000")]
-    [InlineData("use_dora adapts linear layers, but target_modules has embed_tokens", "--method", "dora",
+    [InlineData("--target-modules [embed_tokens] cannot be combined with --method dora", "--method", "dora",
         "--target-modules", "embed_tokens")]
-    [InlineData("use_dora cannot be combined with init_lora_weights pissa", "--use-dora", "--init-lora-weights",
+    [InlineData("--target-modules .*embed.* cannot be combined with --use-dora", "--use-dora", "--quantize", "nf4",
+        "--target-modules", ".*embed.*")]
+    [InlineData("--target-modules [embed_tokens] cannot be combined with --method adalora", "--method", "adalora",
+        "--target-modules", "embed_tokens")]
+    [InlineData("--target-modules [embed_tokens] cannot be combined with --method vera", "--method", "vera",
+        "--target-modules", "embed_tokens")]
+    [InlineData("--use-dora cannot be combined with --init-lora-weights pissa", "--use-dora", "--init-lora-weights",
         "pissa")]
-    [InlineData("lora_bias cannot be combined with use_dora", "--use-dora", "--lora-bias")]
+    [InlineData("--lora-bias cannot be combined with --use-dora", "--use-dora", "--lora-bias")]
+    [InlineData("--init-lora-weights loftq needs --quantize nf4", "--init-lora-weights", "loftq")]
+    [InlineData("--modules-to-save q_proj cannot be combined with --quantize nf4", "--quantize", "nf4",
+        "--modules-to-save", "q_proj")]
+    [InlineData("--feedforward-modules [q_proj] must be among --target-modules", "--method", "ia3",
+        "--feedforward-modules", "q_proj")]
     public void CombinationsThatCannotBeAreRefusedBeforeAnythingIsLoaded(string message, params string[] args)
     {
         using var folder = new TemporaryFolder();
-        // A file that is no data: it would be the first complaint if it were read.
+        // No weights, and data that is none: they would be the first complaint if they were read.
+        var model = folder.File("model");
+        Directory.CreateDirectory(model);
+        File.Copy(Path.Combine(tiny.Model, "config.json"), Path.Combine(model, "config.json"));
         var data = folder.Write("data.json", "nonsense");
-        CliRun.Of([
-            "train", "--model", tiny.Model, "--data", data, "--output", folder.File("x"), .. args])
-            .AssertFails(ExitCode.Failure, message);
+        CliRun.Of(["train", "--model", model, "--data", data, "--output", folder.File("x"), .. args])
+            .AssertFails(ExitCode.Usage, message);
     }
 
     [Fact]

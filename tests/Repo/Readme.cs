@@ -1,21 +1,28 @@
 using System.Text;
 using System.Text.RegularExpressions;
+using CudaLora.Bench.Readme;
 
 namespace CudaLora.Tests.Repo;
 
-/// <summary>The fenced blocks of README.md.</summary>
-internal static partial class Readme
+/// <summary>A document whose text is held to be true, README.md or the guide, and its fenced blocks.</summary>
+internal sealed partial class Readme(string path)
 {
-    public static string Text { get; } = SourceTree.Text("README.md").ReplaceLineEndings("\n");
+    /// <summary>All of them.</summary>
+    public static TheoryData<string> Paths { get; } = [.. ReadmeFigures.Documents];
+
+    public string Text { get; } = SourceTree.Text(path).ReplaceLineEndings("\n");
+
+    /// <summary>The file or folder that a link of the document leads to.</summary>
+    public string Target(string link) => SourceTree.Full(Path.Combine(Path.GetDirectoryName(path)!, link));
 
     /// <summary>The contents of the blocks whose fence names one of the languages.</summary>
-    public static IEnumerable<string> Blocks(params string[] languages) =>
+    public IEnumerable<string> Blocks(params string[] languages) =>
         from Match match in Fence().Matches(Text)
         where languages.Contains(match.Groups[1].Value)
         select match.Groups[2].Value;
 
     /// <summary>Command lines of the sh and bash blocks, continuation lines joined, comments left out.</summary>
-    public static IEnumerable<string> Commands() =>
+    public IEnumerable<string> Commands() =>
         from block in Blocks("sh", "bash")
         from line in block.Replace("\\\n", " ").Split('\n')
         let command = line.Trim()

@@ -3,29 +3,33 @@ using CudaLora.Cli;
 
 namespace CudaLora.Tests.Repo;
 
-/// <summary>README.md says what is true: its C# runs, its commands exist, its links lead somewhere.</summary>
+/// <summary>README.md and the guide say what is true: their C# runs, their commands exist, their links lead somewhere.</summary>
 public partial class ReadmeTests
 {
     // The samples' file compiles and its tests run; a block is one of its private methods, word for word.
-    [Fact]
-    public void EveryCSharpBlockIsASample()
+    [Theory]
+    [MemberData(nameof(Readme.Paths), MemberType = typeof(Readme))]
+    public void EveryCSharpBlockIsASample(string path)
     {
+        var readme = new Readme(path);
         var source = SourceTree.Text("tests/Repo/ReadmeSamples.cs").ReplaceLineEndings("\n");
         var samples = Sample().Matches(source).Select(match => Words(match.Groups[1].Value)).ToHashSet();
-        foreach (var block in Readme.Blocks("csharp"))
+        foreach (var block in readme.Blocks("csharp"))
         {
             var body = Words(Using().Replace(block, ""));
             Assert.True(samples.Contains(body),
-                "this block of README.md must be a method of tests/Repo/ReadmeSamples.cs, with a test that runs it:\n"
+                "this block of " + path + " must be a method of tests/Repo/ReadmeSamples.cs, with a test that runs it:\n"
                 + block);
         }
     }
 
-    [Fact]
-    public void EveryCommandLineCanBeParsed()
+    [Theory]
+    [MemberData(nameof(Readme.Paths), MemberType = typeof(Readme))]
+    public void EveryCommandLineCanBeParsed(string path)
     {
+        var readme = new Readme(path);
         var root = CudaLora.Cli.Cli.Root(new Terminal(TextWriter.Null, TextWriter.Null));
-        var commands = Readme.Commands().Select(Readme.Words).Where(IsOurs).ToArray();
+        var commands = readme.Commands().Select(Readme.Words).Where(IsOurs).ToArray();
         Assert.NotEmpty(commands);
         foreach (var words in commands)
         {
@@ -37,27 +41,31 @@ public partial class ReadmeTests
         }
     }
 
-    [Fact]
-    public void ProjectsInCommandsExist()
+    [Theory]
+    [MemberData(nameof(Readme.Paths), MemberType = typeof(Readme))]
+    public void ProjectsInCommandsExist(string path)
     {
+        var readme = new Readme(path);
         var projects =
-            from command in Readme.Commands()
+            from command in readme.Commands()
             let words = Readme.Words(command)
             let at = Array.IndexOf(words, "--project")
             where at >= 0
             select words[at + 1];
-        var missing = projects.Where(path => !path.EndsWith(".csproj", StringComparison.Ordinal)
+        var missing = projects.Where(project => !project.EndsWith(".csproj", StringComparison.Ordinal)
             ? !Directory.Exists(SourceTree.Full(path))
                 || Directory.GetFiles(SourceTree.Full(path), "*.csproj").Length != 1
             : !File.Exists(SourceTree.Full(path)));
         Assert.Empty(missing);
     }
 
-    [Fact]
-    public void LinksLeadToFiles()
+    [Theory]
+    [MemberData(nameof(Readme.Paths), MemberType = typeof(Readme))]
+    public void LinksLeadToFiles(string path)
     {
-        var dead = Link().Matches(Readme.Text).Select(match => match.Groups[1].Value)
-            .Where(path => !File.Exists(SourceTree.Full(path)) && !Directory.Exists(SourceTree.Full(path)));
+        var readme = new Readme(path);
+        var dead = Link().Matches(readme.Text).Select(match => match.Groups[1].Value)
+            .Where(link => !File.Exists(readme.Target(link)) && !Directory.Exists(readme.Target(link)));
         Assert.Empty(dead);
     }
 

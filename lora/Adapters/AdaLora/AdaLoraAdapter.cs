@@ -8,13 +8,16 @@ namespace CudaLora.Lora;
 /// </summary>
 public sealed class AdaLoraAdapter : LayerwiseAdapter
 {
-    private readonly AdaLoraLayer[] layers;
+    private readonly IReadOnlyList<LoraTarget> targets;
+    private readonly Generator random;
+    private AdaLoraLayer[] layers = [];
     private bool pruned;
 
     private AdaLoraAdapter(CausalLM model, AdaLoraConfig config, IReadOnlyList<LoraTarget> targets, Generator random,
         string name)
         : base(model, random, name)
     {
+        (this.targets, this.random) = (targets, random);
         if (targets.FirstOrDefault(t => !t.Module.IsLinear) is { Rank: > 0 } table)
             throw new UserErrorException(
                 $"AdaLoRA (init_r) adapts linear layers, but target_modules has the embedding {table.Module.Path}");
@@ -26,9 +29,6 @@ public sealed class AdaLoraAdapter : LayerwiseAdapter
             },
         };
         pruned = config.RankPattern is not null;
-        var linears = model.Linears().ToDictionary(linear => linear.Path.Value);
-        layers = [.. targets.Select(target => new AdaLoraLayer(linears[target.Module.Path], config, random))];
-        Parts.AddRange(layers);
     }
 
     /// <summary>The config, with the target modules it resolved to.</summary>
@@ -73,7 +73,8 @@ public sealed class AdaLoraAdapter : LayerwiseAdapter
     {
         using var scope = TensorScope.Begin();
         using var noGrad = GradMode.NoGrad();
-        PeftFiles.Write(layers.SelectMany(layer => Sliced(layer, layer.Kept)), folder, dtype);
+        var kept = layers.SelectMany(layer => Sliced(layer, layer.Kept));
+        PeftFiles.Write(kept.Concat(OtherSlots()), folder, dtype);
         Config = Config with
         {
             RankPattern = pruned ? layers.ToDictionary(layer => KeyOf(layer), layer => layer.Kept) : null,
@@ -89,6 +90,23 @@ public sealed class AdaLoraAdapter : LayerwiseAdapter
             layers[i].Mask(kept[i]);
     }
 
+    private protected override LoraBias Biases => Config.Lora.Bias;
+
+    private protected override (IReadOnlyList<string> Names, string? Task) WholeModules =>
+        (Config.Lora.ModulesToSave, Config.Lora.TaskType);
+
+    private protected override void Make()
+    {
+        base.Make();
+        layers = [.. Parts.OfType<AdaLoraLayer>()];
+    }
+
+    private protected override IEnumerable<IAdapterLayer> MakeLayers()
+    {
+        var linears = Model.Linears().ToDictionary(linear => linear.Path.Value);
+        return targets.Select(target => new AdaLoraLayer(linears[target.Module.Path], Config, random));
+    }
+
     // The file holds the kept triplets alone; they go back to their own places, the others stay as they are but E = 0.
     private protected override void ReadValues(string folder)
     {
@@ -100,7 +118,7 @@ public sealed class AdaLoraAdapter : LayerwiseAdapter
             var kept = pattern is null ? [.. layer.Kept.Select(_ => true)] : PatternOf(folder, pattern, layer);
             return (Layer: layer, Kept: kept, Slots: Sliced(layer, kept).ToArray());
         }).ToArray();
-        IgnoredTensors = PeftFiles.Read(read.SelectMany(r => r.Slots), folder);
+        IgnoredTensors = PeftFiles.Read(read.SelectMany(r => r.Slots).Concat(OtherSlots()), folder);
         pruned = pattern is not null;
         foreach (var (layer, kept, slots) in read)
         {

@@ -26,6 +26,8 @@ internal sealed unsafe class AdaLoraLayer : ILinearAdapter, IAdapterLayer
         Kept = [.. Enumerable.Repeat(true, rank)];
     }
 
+    public Module Layer => linear;
+
     public ParameterPath Path => linear.Path;
 
     /// <summary>Q (r, in).</summary>

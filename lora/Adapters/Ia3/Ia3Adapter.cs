@@ -10,23 +10,23 @@ public sealed class Ia3Adapter : LayerwiseAdapter
 {
     private readonly Ia3Config config;
     private readonly bool fanInFanOut;
+    private readonly Linear[] layers;
 
     private Ia3Adapter(CausalLM model, Ia3Config config, Generator random, string name)
         : base(model, random, name)
     {
         var family = model.Config.Family;
-        var (expanded, layers) = config.Targets.Resolve(model, Ia3Config.UsualTargets(family));
+        (var expanded, layers) = config.Targets.Resolve(model, Ia3Config.UsualTargets(family));
         var feedforward = config.Feedforward ?? Ia3Config.UsualFeedforward(family);
         if (config.Feedforward is not null && !layers.Any(layer => feedforward.Matches(layer.Path.Value)))
             throw new UserErrorException(
                 $"feedforward_modules must be among the target_modules {expanded.Modules}, but {feedforward} are not");
         this.config = new Ia3Config { Targets = expanded, Feedforward = feedforward };
         fanInFanOut = layers.Any(layer => layer.IsConv1D);
-        Parts.AddRange(layers.Select(layer => new Ia3Layer(layer, feedforward.Matches(layer.Path.Value))));
     }
 
     /// <inheritdoc/>
-    public override string Description => $"(IA)3, {Parts.Count} layers";
+    public override string Description => $"(IA)3, {layers.Length} layers";
 
     /// <summary>A new adapter, active and trainable; the base is frozen.</summary>
     /// <exception cref="UserErrorException">The targets cannot be.</exception>
@@ -51,4 +51,9 @@ public sealed class Ia3Adapter : LayerwiseAdapter
         PeftFiles.Write(Slots(), folder, dtype);
         config.Write(folder, fanInFanOut);
     }
+
+    private protected override (IReadOnlyList<string> Names, string? Task) WholeModules => config.Targets.WholeModules;
+
+    private protected override IEnumerable<IAdapterLayer> MakeLayers() =>
+        layers.Select(layer => new Ia3Layer(layer, config.Feedforward!.Matches(layer.Path.Value)));
 }

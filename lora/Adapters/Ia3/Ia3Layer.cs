@@ -19,6 +19,8 @@ internal sealed class Ia3Layer : ILinearAdapter, IAdapterLayer
         L = source.Parameter(linear.Path / "ia3_l", shape, Initializer.Ones);
     }
 
+    public Module Layer => linear;
+
     /// <summary>True when the input is scaled.</summary>
     public bool IsFeedforward { get; }
 

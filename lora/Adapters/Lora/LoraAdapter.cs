@@ -8,32 +8,23 @@ namespace CudaLora.Lora;
 /// </summary>
 public sealed class LoraAdapter : LayerwiseAdapter
 {
-    private readonly LoraLinear[] layers;
-    private readonly FullLayer[] fullLayers;
-    private readonly AdapterBiases biases;
+    private readonly IReadOnlyList<LoraTarget> targets;
+    private readonly Generator random;
+    private LoraLinear[] layers = [];
     private bool trainsA = true;
 
     private LoraAdapter(
         CausalLM model, LoraConfig config, IReadOnlyList<LoraTarget> targets, Generator random, string name)
         : base(model, random, name)
     {
+        (this.targets, this.random) = (targets, random);
         Config = TargetModules.Expanded(config, targets, model.ModulePaths()) with
         {
             FanInFanOut = targets.Any(target => target.Module.Kind == ModuleKind.Conv1D),
         };
-        var modules = model.Modules().ToDictionary(module => module.Path.Value);
         if (config.UseDora && targets.FirstOrDefault(t => !t.Module.IsLinear) is { Rank: > 0 } table)
             throw new UserErrorException(
                 $"use_dora adapts linear layers, but target_modules has the embedding {table.Module.Path}");
-        // Before the layers are made, as it may refuse.
-        fullLayers = [.. SavedModules(model, config).Select(module => new FullLayer(module))];
-        Parts.AddRange(targets.Select(target => Part(modules[target.Module.Path], config, target, random)));
-        layers = [.. Parts.OfType<LoraLinear>()];
-        Parts.AddRange(fullLayers);
-        var active = model.ActiveAdapter is LoraAdapter { IsMerged: false } other ? other.biases : null;
-        active?.Use(false);
-        biases = new AdapterBiases(BaseBiases());
-        active?.Use(true);
     }
 
     /// <summary>The config, with the target modules it resolved to.</summary>
@@ -46,9 +37,6 @@ public sealed class LoraAdapter : LayerwiseAdapter
     public override string Description =>
         $"{(Config.UseDora ? "DoRA" : "LoRA")}, r {Config.R}, alpha {Config.LoraAlpha}"
         + $"{(Config.UseRsLora ? ", rsLoRA" : "")}, dropout {Config.LoraDropout}";
-
-    /// <inheritdoc/>
-    public override long AddedParameters => Parts.SelectMany(part => part.Parameters()).Sum(p => p.Value.Count);
 
     /// <summary>
     /// A new adapter, initialised from <paramref name="random"/>, active and trainable; the base is frozen.
@@ -99,20 +87,32 @@ public sealed class LoraAdapter : LayerwiseAdapter
             return;
         }
         using var scope = TensorScope.Begin();
-        var joined = layers.SelectMany(layer => Slots(layer, layer.Joined()));
-        PeftFiles.Write(joined.Concat(OtherSlots()), folder, dtype);
+        PeftFiles.Write(JoinedSlots(layers.Select(layer => (layer, layer.Joined()))), folder, dtype);
         Config.Joined().Write(folder);
     }
 
     /// <inheritdoc/>
     public override IEnumerable<Parameter> TrainableParameters() => base.TrainableParameters()
-        .Except(trainsA ? [] : layers.Select(layer => layer.A))
-        .Concat(biases.Parameters);
+        .Except(trainsA ? [] : layers.Select(layer => layer.A));
 
     internal override bool HasHostWork => Config.UseDora;
 
-    private protected override IEnumerable<PeftSlot> Slots() => layers
-        .SelectMany(layer => ((IAdapterLayer)layer).Slots()).Concat(OtherSlots());
+    private protected override LoraBias Biases => Config.Bias;
+
+    private protected override (IReadOnlyList<string> Names, string? Task) WholeModules =>
+        (Config.ModulesToSave, Config.TaskType);
+
+    private protected override void Make()
+    {
+        base.Make();
+        layers = [.. Parts.OfType<LoraLinear>()];
+    }
+
+    private protected override IEnumerable<IAdapterLayer> MakeLayers()
+    {
+        var modules = Model.Modules().ToDictionary(module => module.Path.Value);
+        return targets.Select(target => Part(modules[target.Module.Path], Config, target, random));
+    }
 
     private protected override void ReadValues(string folder)
     {
@@ -123,35 +123,9 @@ public sealed class LoraAdapter : LayerwiseAdapter
         }
         using var scope = TensorScope.Begin();
         var read = layers.Select(layer => (layer, Values: layer.Joined())).ToArray();
-        IgnoredTensors = PeftFiles.Read(
-            read.SelectMany(pair => Slots(pair.layer, pair.Values)).Concat(OtherSlots()), folder);
+        IgnoredTensors = PeftFiles.Read(JoinedSlots(read), folder);
         foreach (var (layer, values) in read)
             layer.Split(values.A, values.B);
-    }
-
-    private protected override void Attach(bool on)
-    {
-        base.Attach(on);
-        biases.Use(on || IsMerged);
-    }
-
-    private protected override void MergeWeights()
-    {
-        base.MergeWeights();
-        biases.Use(true);
-    }
-
-    private protected override void UnmergeWeights()
-    {
-        base.UnmergeWeights();
-        biases.Use(IsActive);
-    }
-
-    /// <inheritdoc/>
-    protected override void Dispose(bool disposing)
-    {
-        base.Dispose(disposing);
-        biases.Dispose();
     }
 
     private static IAdapterLayer Part(Module module, LoraConfig config, LoraTarget target, Generator random) =>
@@ -159,49 +133,12 @@ public sealed class LoraAdapter : LayerwiseAdapter
             ? new LoraEmbedding(table, target.Rank, target.Scale, random)
             : LoraLinear.New((Linear)module, config, target.Rank, target.Scale, random);
 
-    private static IEnumerable<PeftSlot> Slots(LoraLinear layer, (Tensor A, Tensor B) values) =>
-        [PeftSlot.Of(layer.A) with { Value = values.A }, PeftSlot.Of(layer.B) with { Value = values.B }];
-
-    private IEnumerable<PeftSlot> OtherSlots()
-    {
-        foreach (var slot in Parts.Except(layers).SelectMany(part => part.Slots()))
-            yield return slot;
-        var adapted = layers.Select(layer => layer.Linear.Bias).ToHashSet();
-        foreach (var (bias, trained) in biases.Values)
+    private IEnumerable<PeftSlot> JoinedSlots(IEnumerable<(LoraLinear Layer, (Tensor A, Tensor B) Values)> read) => read
+        .SelectMany(pair => new[]
         {
-            var owner = bias.Path.Value[..^".bias".Length];
-            yield return new PeftSlot(
-                PeftSlot.Prefix + owner + (adapted.Contains(bias) ? ".base_layer.bias" : ".bias"), trained);
-        }
-    }
-
-    private IEnumerable<Parameter> BaseBiases()
-    {
-        var chosen = Config.Bias switch
-        {
-            LoraBias.All => Model.Parameters().Where(p => p.Path.Name == "bias"),
-            LoraBias.LoraOnly => layers.Where(l => l.Linear.Bias is not null).Select(l => l.Linear.Bias!),
-            _ => [],
-        };
-        // A whole layer trains the bias of its copy.
-        return chosen.Except(fullLayers.SelectMany(layer => layer.Merged()));
-    }
-
-    private static List<Module> SavedModules(CausalLM model, LoraConfig config)
-    {
-        var found = new List<Module>();
-        foreach (var wanted in config.ModulesToSave)
-        {
-            var count = found.Count;
-            found.AddRange(model.Modules().Where(m => ModuleSelector.NameMatches(wanted, m.Path.Value)));
-            // PEFT adds both names that heads of classifiers have.
-            var isAbsentHead = config.TaskType == "SEQ_CLS" && wanted == "classifier";
-            if (found.Count == count && !isAbsentHead)
-                throw new UserErrorException(
-                    $"modules_to_save must name modules of the model, but '{wanted}' is none; there are: "
-                    + string.Join(", ", model.Modules().Where(m => m is Linear or Embedding)
-                        .Select(m => m.Path.Name).Distinct()));
-        }
-        return [.. found.Distinct()];
-    }
+            PeftSlot.Of(pair.Layer.A) with { Value = pair.Values.A },
+            PeftSlot.Of(pair.Layer.B) with { Value = pair.Values.B },
+        })
+        .Concat(Adapted.Except(layers).SelectMany(part => part.Slots()))
+        .Concat(OtherSlots());
 }

@@ -26,6 +26,8 @@ internal sealed unsafe class LoraEmbedding : IEmbeddingAdapter, IAdapterLayer
             source.Get(default, Shape.Of(table.Shape[1], rank), Initializer.Normal(1)));
     }
 
+    public Module Layer => embedding;
+
     /// <summary>Aᵀ (vocabulary, r): looked up by row; files hold A (r, vocabulary).</summary>
     public Parameter A { get; }
 

@@ -27,17 +27,26 @@ internal static class LoraInitializers
             A: source.Get(default, Shape.Of(rank, k), a), B: source.Get(default, Shape.Of(n, rank), b),
             FromBase: false);
         using var scope = TensorScope.Begin();
-        var computed = config.InitLoraWeights switch
+        try
         {
-            LoraInit.Orthogonal => Orthogonal(rank, k, n, random),
-            LoraInit.Pissa => Pissa(linear, rank, scale, config.PissaIterations, random),
-            LoraInit.Olora => Olora(linear, rank),
-            _ => default,
-        };
-        if (computed.A is null)
-            return made;
-        made.A.Put(computed.A);
-        made.B.Put(computed.B);
+            var computed = config.InitLoraWeights switch
+            {
+                LoraInit.Orthogonal => Orthogonal(rank, k, n, random),
+                LoraInit.Pissa => Pissa(linear, rank, scale, config.PissaIterations, random),
+                LoraInit.Olora => Olora(linear, rank),
+                _ => default,
+            };
+            if (computed.A is null)
+                return made;
+            made.A.Put(computed.A);
+            made.B.Put(computed.B);
+        }
+        catch
+        {
+            made.A.Dispose();
+            made.B.Dispose();
+            throw;
+        }
         return made with { FromBase = config.InitLoraWeights != LoraInit.Orthogonal };
     }
 

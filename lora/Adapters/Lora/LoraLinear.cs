@@ -135,6 +135,8 @@ public sealed partial class LoraLinear : ILinearAdapter, IAdapterLayer
         ReleaseOriginal();
     }
 
+    Module IAdapterLayer.Layer => Linear;
+
     IEnumerable<PeftSlot> IAdapterLayer.Slots() => Parameters().Select(PeftSlot.Of);
 
     IEnumerable<Parameter> IAdapterLayer.Merged() => Linear.Quantized is null ? [Linear.Weight] : [];

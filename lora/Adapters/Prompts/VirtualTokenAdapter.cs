@@ -119,7 +119,7 @@ public sealed class VirtualTokenAdapter : ModelAdapter
     }
 
     private protected override void MergeWeights() => throw new UserErrorException(
-        $"{Config.Kind} tokens (num_virtual_tokens) cannot be merged: they are input, not weights");
+        $"{Description}, cannot be merged: the tokens (num_virtual_tokens) are input, not weights");
 
     private protected override void UnmergeWeights()
     {

@@ -10,30 +10,25 @@ public sealed class VeraAdapter : LayerwiseAdapter
 {
     private readonly VeraConfig config;
     private readonly bool fanInFanOut;
-    private readonly Parameter a; // (r, widest in)
-    private readonly Parameter b; // (widest out, r)
+    private readonly Linear[] layers;
+    private readonly Generator random;
+    private readonly List<Parameter> projections = []; // A (r, widest in), B (widest out, r)
     private readonly List<(Tensor Whole, Tensor Part)> parts = [];
 
     private VeraAdapter(CausalLM model, VeraConfig config, Generator random, string name)
         : base(model, random, name)
     {
-        var (expanded, layers) = config.Targets.Resolve(model, TargetModules.DefaultFor(model.Config.Family));
+        (var expanded, layers) = config.Targets.Resolve(model, TargetModules.DefaultFor(model.Config.Family));
         this.config = config with { Targets = expanded };
         fanInFanOut = layers.Any(layer => layer.IsConv1D);
-        var (widest, tallest) = (layers.Max(l => l.InFeatures), layers.Max(l => l.OutFeatures));
-        var source = new DeviceParameters(new RandomParameters(random), model.Device, DType.F32);
-        a = source.Parameter(new ParameterPath("vera_A"), Shape.Of(config.R, widest), Kaiming(widest));
-        b = source.Parameter(new ParameterPath("vera_B"), Shape.Of(tallest, config.R), Kaiming(config.R));
-        Parts.AddRange(layers.Select(layer => new VeraLayer(
-            layer, Part(a, Shape.Of(config.R, layer.InFeatures)), Part(b, Shape.Of(layer.OutFeatures, config.R)),
-            this.config, random)));
+        this.random = random;
     }
 
     /// <inheritdoc/>
-    public override string Description => $"VeRA, r {config.R}, {Parts.Count} layers on one pair of projections";
+    public override string Description => $"VeRA, r {config.R}, {layers.Length} layers on one pair of projections";
 
     /// <inheritdoc/>
-    public override long AddedParameters => base.AddedParameters + a.Value.Count + b.Value.Count;
+    public override long AddedParameters => base.AddedParameters + projections.Sum(p => p.Value.Count);
 
     /// <summary>A new adapter, active and trainable; the base is frozen.</summary>
     /// <exception cref="UserErrorException">The config or its targets cannot be.</exception>
@@ -60,10 +55,24 @@ public sealed class VeraAdapter : LayerwiseAdapter
         config.Write(folder, fanInFanOut);
     }
 
+    private protected override (IReadOnlyList<string> Names, string? Task) WholeModules => config.Targets.WholeModules;
+
     private protected override IEnumerable<PeftSlot> Slots() =>
-    [
-        .. base.Slots(), new PeftSlot("base_model.vera_A", a.Value), new PeftSlot("base_model.vera_B", b.Value),
-    ];
+        base.Slots().Concat(projections.Select(p => new PeftSlot("base_model." + p.Path, p.Value)));
+
+    private protected override IEnumerable<IAdapterLayer> MakeLayers()
+    {
+        var (widest, tallest) = (layers.Max(l => l.InFeatures), layers.Max(l => l.OutFeatures));
+        var source = new DeviceParameters(new RandomParameters(random), Model.Device, DType.F32);
+        var a = source.Parameter(new ParameterPath("vera_A"), Shape.Of(config.R, widest), Kaiming(widest));
+        projections.Add(a);
+        var b = source.Parameter(new ParameterPath("vera_B"), Shape.Of(tallest, config.R), Kaiming(config.R));
+        projections.Add(b);
+        foreach (var layer in layers)
+            yield return new VeraLayer(
+                layer, Part(a, Shape.Of(config.R, layer.InFeatures)), Part(b, Shape.Of(layer.OutFeatures, config.R)),
+                config, random);
+    }
 
     private protected override void ReadValues(string folder)
     {
@@ -79,8 +88,8 @@ public sealed class VeraAdapter : LayerwiseAdapter
         base.Dispose(disposing);
         foreach (var (whole, part) in parts.Where(p => p.Whole != p.Part))
             part.Dispose();
-        a.Dispose();
-        b.Dispose();
+        foreach (var projection in projections)
+            projection.Dispose();
     }
 
     // PEFT draws both from U(±√(6 / fan in)): Kaiming's bound for ReLU.

@@ -27,6 +27,8 @@ internal sealed unsafe class VeraLayer : ILinearAdapter, IAdapterLayer
         B = source.Parameter(linear.Path / "vera_lambda_b", Shape.Of(linear.OutFeatures), Initializer.Zeros);
     }
 
+    public Module Layer => linear;
+
     /// <summary>d (r).</summary>
     public Parameter D { get; }
 

@@ -9,7 +9,7 @@ namespace CudaLora.Cli;
 internal sealed class EvalCommand() : CliCommand(
     "eval", "Score a model, with or without an adapter: loss, perplexity, exact match.",
     [
-        new SettingGroup("Model", SharedSettings.Model, AdapterSettings.Adapter),
+        new SettingGroup("Model", SharedSettings.BaseModel, AdapterSettings.Adapter),
         new SettingGroup(
             "Data", Data, DataSettings.Format, DataSettings.Delimiter, DataSettings.Template,
             DataSettings.TrainOnPrompt,
@@ -25,7 +25,8 @@ internal sealed class EvalCommand() : CliCommand(
     ])
 {
     private static readonly Setting<string?> Data = Make.Text(
-        "data", "The records to score: JSON, JSONL or text", "data/alpaca.json", aka: ["dataset", "eval_data"]);
+        "data", "The records to score: JSON, JSONL or text", "data/alpaca.json", aka: ["dataset", "eval_data"],
+        shown: "of the bundled model, its held-out records");
 
     private static readonly Setting<bool> Json = Make.Switch("json", "Print JSON instead of a table");
 
@@ -34,7 +35,9 @@ internal sealed class EvalCommand() : CliCommand(
 
     protected override int Run(SettingValues values, Terminal terminal)
     {
-        var (model, data) = (values.Require(SharedSettings.Model), values.Require(Data));
+        var model = BundledExample.RequireModel(
+            values.Get(SharedSettings.BaseModel), values.Get(AdapterSettings.Adapter));
+        var data = BundledExample.RequireEvalData(values.Get(Data), model);
         using var device = SharedSettings.Apply(values);
         terminal.Error.WriteLine(device);
         using var interrupt = new Interrupt(_ => { });
@@ -53,7 +56,7 @@ internal sealed class EvalCommand() : CliCommand(
         var answers = AnswerCheck.Run(
             loaded, encoder, set.Records, values.Get(DataSettings.ExactMatchSamples), stop: interrupt.Token);
         var score = new HeldOutScore(loss, answers);
-        var json = ReportJson.Text(ToJson(values, score, examples, watch.Elapsed, device));
+        var json = ReportJson.Text(ToJson(values, (model, data), score, examples, watch.Elapsed, device));
         if (values.Get(Output) is { } file) AtomicFile.WriteText(file, json + "\n");
         if (values.Get(Json)) terminal.Line(json);
         else Print(terminal, score, examples, watch.Elapsed);
@@ -71,12 +74,13 @@ internal sealed class EvalCommand() : CliCommand(
         terminal.Line($"{"examples",-14}{Figures.Count(examples),12}   in {Figures.Time(time)}");
     }
 
-    private static JsonObject ToJson(SettingValues values, HeldOutScore score, int examples, TimeSpan time,
+    private static JsonObject ToJson(
+        SettingValues values, (string Model, string Data) of, HeldOutScore score, int examples, TimeSpan time,
         DeviceChoice device) => new()
         {
-            ["model"] = values.Get(SharedSettings.Model),
+            ["model"] = of.Model,
             ["adapter"] = values.Get(AdapterSettings.Adapter),
-            ["data"] = values.Get(Data),
+            ["data"] = of.Data,
             ["eval_loss"] = ReportJson.Number(score.Loss),
             ["perplexity"] = ReportJson.Number(score.Perplexity),
             ["exact_match"] = score.ExactMatch,

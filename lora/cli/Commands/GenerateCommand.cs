@@ -8,7 +8,7 @@ namespace CudaLora.Cli;
 internal sealed class GenerateCommand() : CliCommand(
     "generate", "Continue a prompt, with or without an adapter. Without a prompt it asks for one after the other.",
     [
-        new SettingGroup("Model", Model, AdapterSettings.Adapter),
+        new SettingGroup("Model", SharedSettings.BaseModel, AdapterSettings.Adapter),
         new SettingGroup("Text", Prompt, Template, MaxNewTokens, NoStream),
         new SettingGroup("Sampling", Temperature, TopK, TopP, TrainSettings.Seed),
         QuantizeSettings.LoadGroup,
@@ -19,10 +19,6 @@ internal sealed class GenerateCommand() : CliCommand(
         "cudalora generate --model models/TinyStories-656K --adapter out/alpaca --template plain",
     ])
 {
-    private static readonly Setting<string?> Model = Make.Text(
-        "model", "Model folder in Hugging Face layout", "models/TinyStories-656K", aka: ["model_name_or_path"],
-        shown: "the bundled model");
-
     private static readonly Setting<string?> Prompt = Make.Text(
         "prompt", "The text to go on with", "Once upon a time", free: true, shown: "asked for, or read from a pipe");
 
@@ -50,7 +46,8 @@ internal sealed class GenerateCommand() : CliCommand(
     protected override int Run(SettingValues values, Terminal terminal)
     {
         using var device = SharedSettings.Apply(values);
-        var folder = BundledExample.RequireModel(values.Get(Model));
+        var folder = BundledExample.RequireModel(
+            values.Get(SharedSettings.BaseModel), values.Get(AdapterSettings.Adapter));
         var prompt = values.Get(Prompt);
         if (prompt is null && terminal.Input is null)
             throw new UsageException($"{Prompt.Flag} is needed: there is nobody to ask");

@@ -6,7 +6,7 @@ namespace CudaLora.Cli;
 /// <summary><c>cudalora merge</c>.</summary>
 internal sealed class MergeCommand() : CliCommand(
     "merge", "Add an adapter to its base model and save the sum as a normal model folder; without one, convert.",
-    [new SettingGroup("Model", SharedSettings.Model, AdapterSettings.Adapter, Output, DType)],
+    [new SettingGroup("Model", SharedSettings.BaseModel, AdapterSettings.Adapter, Output, DType)],
     [
         "cudalora merge --model models/TinyStories-656K --adapter out/alpaca --output out/alpaca-merged",
         "cudalora merge --model out/base --dtype bfloat16 --output out/base-bf16",
@@ -21,10 +21,10 @@ internal sealed class MergeCommand() : CliCommand(
 
     protected override int Run(SettingValues values, Terminal terminal)
     {
-        var (model, adapter, output) = (
-            values.Require(SharedSettings.Model), values.Get(AdapterSettings.Adapter), values.Require(Output));
+        var (adapter, output) = (values.Get(AdapterSettings.Adapter), values.Require(Output));
         if (adapter is null && !values.IsGiven(DType))
             throw new UsageException($"{AdapterSettings.Adapter.Flag} is needed, or {DType.Flag} to convert the model");
+        var model = BundledExample.RequireModel(values.Get(SharedSettings.BaseModel), adapter);
         foreach (var source in new[] { model, adapter ?? model })
         {
             if (Path.GetFullPath(source).TrimEnd('/') == Path.GetFullPath(output).TrimEnd('/'))

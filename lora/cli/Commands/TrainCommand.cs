@@ -45,9 +45,9 @@ internal sealed class TrainCommand() : CliCommand(
         if (!Directory.Exists(model)) throw new UserErrorException($"{model}: the model folder does not exist");
         if (values.Get(MethodSettings.StartAdapter) is { } start && !Directory.Exists(start))
             throw new UserErrorException($"{start}: the adapter folder does not exist");
-        chosen.Check(values, ModelConfig.Read(model));
         if (chosen.Name == "qlora" && !QuantizeSettings.IsQuantized(model))
             values.AddDefault(QuantizeSettings.OnLoad, "nf4");
+        FineTuningMethods.Check(chosen, values, ModelConfig.Read(model));
         var quantization = QuantizeSettings.OfLoad(values);
         var output = values.Require(TrainSettings.OutputDir);
         using var device = SharedSettings.Apply(values);

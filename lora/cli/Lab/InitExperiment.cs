@@ -9,7 +9,9 @@ namespace CudaLora.Cli;
 /// stops the other (Hu et al. 2021, section 4.1).
 /// </summary>
 internal sealed class InitExperiment() : LabExperiment(
-    "init", "Gradients of A and B in the first steps, for random and zero first values")
+    "init", "Gradients of A and B in the first steps, for random and zero first values",
+    "Each run starts LoRA of rank 8 on all linear layers from other first values of A and B. The lines are the norms of "
+    + "the gradients of all A together, and of all B, at each step; a start without a line had a gradient of zero.")
 {
     private const int Rank = 8;
     private const double Rate = 2e-3;
@@ -74,8 +76,9 @@ internal sealed class InitExperiment() : LabExperiment(
         ];
     }
 
-    private static string Text(double value) =>
-        value == 0 ? "0" : value.ToString("0.00e-0", CultureInfo.InvariantCulture);
+    // Three digits that count.
+    private static string Text(double value) => value == 0 ? "0" : value.ToString(
+        value switch { < 1e-3 => "0.00e-0", < 1 => "0.000", < 10 => "0.00", _ => "0.0" }, CultureInfo.InvariantCulture);
 
     // All of it for the first seed; the loss at the end is the mean over all seeds.
     private static Start Measure(LabOptions options, int steps, string name, LoraInit init)

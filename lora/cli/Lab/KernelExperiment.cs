@@ -10,7 +10,10 @@ namespace CudaLora.Cli;
 /// emulator counts them, for each strategy. The library's products run as the project's own PTX, to be counted.
 /// </summary>
 internal sealed class KernelExperiment() : LabExperiment(
-    "kernel", "Launches, bytes and flops of one LoRA layer: composed, block matrix and fused")
+    "kernel", "Launches, bytes and flops of one LoRA layer: composed, block matrix and fused",
+    "y = x W0ᵀ + s (x Aᵀ) Bᵀ on the emulated device, every launch counted. Composed: one product after the other. Block "
+    + "matrix: [x | S] times [W0 | s B] as one product. Fused: the adapter's product is summed in the registers of the "
+    + "base's, by wgmma (sm_90a) or by mma.sync (sm_80 and up).")
 {
     private const int Rank = 8;
 
@@ -43,7 +46,7 @@ internal sealed class KernelExperiment() : LabExperiment(
                     ["largest_difference_from_composed"] = Difference(pair.Value.Y, way["Composed"].Y),
                 }))),
         };
-        string[] names = [.. way.Keys];
+        string[] names = [.. Strategies.Select(Label)];
         Life[] forward = [.. way.Values.Select(w => w.Forward)], backward = [.. way.Values.Select(w => w.Backward)];
         return new LabReport(
             Name, "The life of one LoRA layer", numbers,
@@ -63,6 +66,14 @@ internal sealed class KernelExperiment() : LabExperiment(
             Explain(way, leastFlops, leastBytes));
     }
 
+    private static string Label(LoraStrategy strategy) => strategy switch
+    {
+        LoraStrategy.BlockMatrix => "block matrix",
+        LoraStrategy.Fused => "fused, wgmma",
+        LoraStrategy.FusedMma => "fused, mma.sync",
+        _ => "composed",
+    };
+
     private static LabTable Table(string title, string[] names, Life[] lives) => new(
         title, ["strategy", "launches", "read", "written", "32-byte sectors", "flops", "on tensor cores"],
         [.. names.Zip(lives, (name, life) => new[]
@@ -76,8 +87,8 @@ internal sealed class KernelExperiment() : LabExperiment(
         "What is launched, in order", ["strategy and launches"],
         [.. way.SelectMany(pair => new[]
         {
-            [$"{pair.Key} forward: {string.Join(", ", pair.Value.Forward.Kernels)}"],
-            new[] { $"{pair.Key} backward: {string.Join(", ", pair.Value.Backward.Kernels)}" },
+            [$"{Label(Enum.Parse<LoraStrategy>(pair.Key))} forward: {string.Join(", ", pair.Value.Forward.Kernels)}"],
+            new[] { $"{Label(Enum.Parse<LoraStrategy>(pair.Key))} backward: {string.Join(", ", pair.Value.Backward.Kernels)}" },
         })]);
 
     private static LabPicture Bars(
@@ -94,7 +105,7 @@ internal sealed class KernelExperiment() : LabExperiment(
     {
         var (composed, block, fused) = (
             way["Composed"].Forward, way["BlockMatrix"].Forward, way["FusedMma"].Forward);
-        var least = way.MinBy(pair => pair.Value.Forward.Bytes).Key;
+        var (least, fewest) = way.MinBy(pair => pair.Value.Forward.Bytes);
         return
         [
             $"Composed takes {composed.Kernels.Count} launches forward and asks for {Figures.Count(composed.Bytes)} bytes: "
@@ -104,7 +115,8 @@ internal sealed class KernelExperiment() : LabExperiment(
                 + $"{Figures.Short(block.Flops / leastFlops)} times the flops that are needed; fused by mma.sync sums "
                 + $"both in the same registers: {fused.Kernels.Count} launches, {Figures.Count(fused.Bytes)} bytes, "
                 + $"{Figures.Short(fused.Flops / leastFlops)} times the flops.",
-            $"{least} asks for the fewest bytes at this shape, {Figures.Short(way[least].Forward.Bytes / leastBytes)} "
+            $"The way that asks for the fewest bytes at this shape is {Label(Enum.Parse<LoraStrategy>(least))}: "
+                + $"{Figures.Short(fewest.Forward.Bytes / leastBytes)} "
                 + "times those of x, W0, A, B and y once each, as tiles read them again; wgmma's larger tiles do "
                 + $"{Figures.Short(way["Fused"].Forward.Flops / leastFlops)} times the flops here. "
                 + "All strategies give the same y but for rounding.",

@@ -28,16 +28,20 @@ internal sealed class LabCell(string name, LoraConfig config, double rate = LabC
     /// <summary>Largest distance of a seed's final loss from the mean.</summary>
     public double Spread { get; private set; }
 
+    /// <summary>As text; one seed has none.</summary>
+    public string SpreadText { get; private set; } = "-";
+
     /// <summary>The first scored step with a loss of at most this, or null.</summary>
     public int? StepsTo(double loss) =>
         Curve.Where(point => point.Loss <= loss).Select(point => (int?)point.Step).FirstOrDefault();
 
     public LabCell Run(LabOptions options, int steps)
     {
-        options.Note($"{name}: {steps} steps, {options.Seeds.Count} seed(s)");
+        options.Note($"{name}: {steps} steps, {options.SeedsText}");
         var curves = options.Seeds.Select(seed => One(options, seed, steps)).ToArray();
         Curve = [.. curves[0].Select((point, i) => (point.Step, curves.Average(curve => curve[i].Loss)))];
         Spread = curves.Max(curve => Math.Abs(curve[^1].Loss - Loss));
+        if (curves.Length > 1) SpreadText = Figures.Loss(Spread);
         return this;
     }
 

@@ -15,11 +15,12 @@ internal static class LabHtml
         th:first-child, td:first-child { text-align: left; }
         img { max-width: 100%; height: auto; }
         code { background: #f4f4f4; padding: .1em .3em; }
+        .reading { color: #555; }
         .failed { color: #a00; }
         """;
 
     public static string Page(
-        string command, IReadOnlyList<(LabExperiment Experiment, LabReport? Report, string? Error)> parts)
+        string command, string about, IReadOnlyList<(LabExperiment Experiment, LabReport? Report, string? Error)> parts)
     {
         var html = new StringBuilder();
         html.Append("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n")
@@ -27,7 +28,7 @@ internal static class LabHtml
             .Append("<title>How LoRA works, measured</title>\n")
             .Append("<style>\n").Append(Style).Append("\n</style>\n</head>\n<body>\n")
             .Append("<h1>How LoRA works, measured</h1>\n<p>Every number and sentence below comes from <code>")
-            .Append(Text(command)).Append("</code>.</p>\n<ul>\n");
+            .Append(Text(command)).Append("</code>. ").Append(Text(about)).Append("</p>\n<ul>\n");
         foreach (var (experiment, _, _) in parts)
             html.Append($"<li><a href=\"#{experiment.Name}\">{Text(experiment.Summary)}</a></li>\n");
         html.Append("</ul>\n");
@@ -35,14 +36,15 @@ internal static class LabHtml
         {
             html.Append($"<section id=\"{experiment.Name}\">\n<h2>{Text(report?.Title ?? experiment.Summary)}</h2>\n");
             if (report is null) html.Append($"<p class=\"failed\">It failed: {Text(error ?? "")}</p>\n");
-            else Append(html, report);
+            else Append(html, experiment.Reading, report);
             html.Append("</section>\n");
         }
         return html.Append("</body>\n</html>\n").ToString();
     }
 
-    private static void Append(StringBuilder html, LabReport report)
+    private static void Append(StringBuilder html, string reading, LabReport report)
     {
+        html.Append($"<p class=\"reading\">{Text(reading)}</p>\n");
         foreach (var sentence in report.Sentences) html.Append($"<p>{Text(sentence)}</p>\n");
         foreach (var picture in report.Pictures)
         {

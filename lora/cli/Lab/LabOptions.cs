@@ -14,6 +14,16 @@ internal sealed record LabOptions(
     /// <summary>The seeds of repeated runs.</summary>
     public IReadOnlyList<int> Seeds => [.. Enumerable.Range(Seed, Quick ? 1 : 3)];
 
+    public string SeedsText => Seeds.Count == 1 ? "1 seed" : $"{Seeds.Count} seeds";
+
+    /// <summary>What the numbers are of, for the page.</summary>
+    public string About => $"Model {NameOf(Model)}, training records {NameOf(Data)}, "
+        + (Seeds.Count == 1 ? $"seed {Seed}." : $"seeds {string.Join(", ", Seeds)}.");
+
     /// <summary>Optimiser steps of a training.</summary>
     public int Steps(int quick, int full) => MaxSteps ?? (Quick ? quick : full);
+
+    // The last two parts of a path: enough to know it, and nothing of the machine.
+    private static string NameOf(string path) => string.Join('/', Path.GetFullPath(path)
+        .Split(Path.DirectorySeparatorChar, StringSplitOptions.RemoveEmptyEntries).TakeLast(2));
 }

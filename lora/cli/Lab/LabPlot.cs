@@ -47,8 +47,10 @@ internal static class LabPlot
             plot.Axes.Bottom.SetTicks(
                 [.. at.Select(Math.Log10)], [.. at.Select(v => v.ToString("0.##", CultureInfo.InvariantCulture))]);
         }
-        if (logY) plot.Axes.Left.TickGenerator = Powers();
-        plot.ShowLegend(Edge.Right);
+        // Little room beside the first and the last point, or steps seem to begin at -1.
+        plot.Axes.Margins(horizontal: 0.03);
+        if (logY) SetPowers(plot);
+        if (curves.Count > 1) plot.ShowLegend(Edge.Right);
         return End(plot, name, title);
     }
 
@@ -105,18 +107,29 @@ internal static class LabPlot
         return plot;
     }
 
-    private static NumericAutomatic Powers() => new()
+    // Some values of each power of ten, the fewer the more powers there are.
+    private static void SetPowers(Plot plot)
     {
-        IntegerTicksOnly = false,
-        LabelFormatter = power => Math.Pow(10, power).ToString("0.##e0", CultureInfo.InvariantCulture),
-    };
+        plot.Axes.AutoScale();
+        var range = plot.Axes.GetLimits().VerticalRange;
+        double[] steps = range.Span switch { > 4 => [1], > 1.2 => [1, 2, 5], _ => [1, 1.5, 2, 3, 4, 5, 7] };
+        double[] at = [.. Enumerable.Range((int)Math.Floor(range.Min), (int)range.Span + 3)
+            .SelectMany(power => steps.Select(step => step * Math.Pow(10, power)))
+            .Where(value => range.Contains(Math.Log10(value)))];
+        plot.Axes.Left.MinimumSize = 70; // numbers that are set by hand are not measured
+        plot.Axes.Left.SetTicks(
+            [.. at.Select(Math.Log10)],
+            [.. at.Select(value => value.ToString(value < 1e-3 ? "0e-0" : "#,0.###", CultureInfo.InvariantCulture))]);
+    }
 
     private static LabPicture End(Plot plot, string name, string title)
     {
         plot.Font.Set(ChartFont.Name);
         plot.Legend.FontSize = 12;
         var svg = plot.GetSvgXml(Width, Height).Replace(
-            $"\"{ChartFont.Name}\"", "\"DejaVu Sans, Verdana, sans-serif\"", StringComparison.Ordinal);
+            $"\"{ChartFont.Name}\"", "\"DejaVu Sans, Verdana, sans-serif\"", StringComparison.Ordinal)
+            // The cells of a heat map, not a blend of neighbours.
+            .Replace("<image ", "<image image-rendering=\"pixelated\" ", StringComparison.Ordinal);
         return new LabPicture(name, title, plot.GetImageBytes(Width, Height, ImageFormat.Png), svg);
     }
 }

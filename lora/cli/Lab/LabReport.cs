@@ -31,7 +31,8 @@ internal sealed record LabReport(
             ["explanation"] = new JsonArray([.. Sentences.Select(text => JsonValue.Create(text))]),
             ["numbers"] = Numbers.DeepClone(),
         };
-        AtomicFile.WriteText(Path.Combine(folder, Name + ".json"), ReportJson.Text(json) + "\n");
+        AtomicFile.WriteText(
+            Path.Combine(folder, Name + ".json"), LabNumbers.Compact(ReportJson.Text(json)) + "\n");
         foreach (var picture in Pictures)
         {
             AtomicFile.Write(

@@ -10,7 +10,9 @@ namespace CudaLora.Cli;
 /// width, and of the whole model.
 /// </summary>
 internal sealed class ParametersExperiment() : LabExperiment(
-    "parameters", "What full training and LoRA keep: parameters, gradients, memory, measured")
+    "parameters", "What full training and LoRA keep: parameters, gradients, memory, measured",
+    "One step of AdamW, of one layer d x d and of the whole model. Counted afterwards: the elements of all gradients, the "
+    + "bytes of gradients and moments (state), and the most that all tensors took at a time (peak).")
 {
     private const int Rank = 8;
     private const int Tokens = 64;

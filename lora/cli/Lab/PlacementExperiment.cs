@@ -9,7 +9,9 @@ namespace CudaLora.Cli;
 /// table 5).
 /// </summary>
 internal sealed class PlacementExperiment() : LabExperiment(
-    "placement", "The same number of parameters on q, k, v, o, on several, or on all layers")
+    "placement", "The same number of parameters on q, k, v, o, on several, or on all layers",
+    "Every run trains about the same number of parameters: one kind of matrix gets a high rank, several share it. Alpha "
+    + "is twice the rank. The spread is the largest distance of a seed's loss from the mean.")
 {
     private const int RankOfOne = 32;
 
@@ -41,11 +43,11 @@ internal sealed class PlacementExperiment() : LabExperiment(
             Name, "Placement: where a budget does most", numbers,
             [
                 new LabTable(
-                    $"Held-out loss after {steps} steps, mean of {options.Seeds.Count} seed(s)",
+                    $"Held-out loss after {steps} steps, mean of {options.SeedsText}",
                     ["layers", "rank", "parameters", "loss", "spread"],
                     [.. cells.Select(c => new[]
                     {
-                        c.Name, $"{c.Config.R}", Figures.Count(c.Trained), Figures.Loss(c.Loss), Figures.Loss(c.Spread),
+                        c.Name, $"{c.Config.R}", Figures.Count(c.Trained), Figures.Loss(c.Loss), c.SpreadText,
                     })]),
             ],
             [

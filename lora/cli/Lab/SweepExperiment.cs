@@ -9,7 +9,10 @@ namespace CudaLora.Cli;
 /// (Hayou et al. 2024, arXiv 2402.12354).
 /// </summary>
 internal sealed class SweepExperiment() : LabExperiment(
-    "sweep", "Rank, alpha, rsLoRA at high rank, LoRA+ ratio: what each changes")
+    "sweep", "Rank, alpha, rsLoRA at high rank, LoRA+ ratio: what each changes",
+    "LoRA on all linear layers; one setting changes, the others stay. B A is scaled by alpha / r, with rsLoRA by "
+    + "alpha / √r. LoRA+ trains B at the ratio times the learning rate of A. The spread is the largest distance of a "
+    + "seed's loss from the mean.")
 {
     private const int Alpha = 16;
 
@@ -35,7 +38,7 @@ internal sealed class SweepExperiment() : LabExperiment(
         };
         double[] x = [.. ranks.Select(r => (double)r)];
         return new LabReport(
-            Name, "Sweeps: rank, alpha, rsLoRA, LoRA+", numbers, [Table(cells, steps, options.Seeds.Count)],
+            Name, "Sweeps: rank, alpha, rsLoRA, LoRA+", numbers, [Table(cells, steps, options.SeedsText)],
             [
                 LabPlot.Lines(
                     "sweep_rank", $"held-out loss after {steps} steps", "rank", "loss per token",
@@ -43,15 +46,15 @@ internal sealed class SweepExperiment() : LabExperiment(
                         Curve($"LoRA, alpha {Alpha}", x, plain), Curve($"rsLoRA, alpha {Alpha}", x, stable),
                         Curve("LoRA, alpha 2 r", x, scaled),
                     ],
-                    logX: true),
+                    logX: true, logY: true),
                 LabPlot.Lines(
                     "sweep_alpha", $"held-out loss after {steps} steps, r 8", "alpha", "loss per token",
-                    [Curve("LoRA", alphas, byAlpha)], logX: true),
+                    [Curve("LoRA", alphas, byAlpha)], logX: true, logY: true),
                 LabPlot.Lines(
                     "sweep_ratio", $"held-out loss after {steps} steps, r 8, alpha {Alpha}", "rate of B over that of A",
                     "loss per token",
                     [.. plus.Zip(rates, (row, rate) => Curve($"rate of A {Figures.Rate(rate)}", ratios, row))],
-                    logX: true),
+                    logX: true, logY: true),
             ],
             [Ranks(plain, stable, scaled), Alphas(byAlpha, plus[0][0]), Plus([.. plus.SelectMany(row => row)], steps)]);
     }
@@ -68,11 +71,11 @@ internal sealed class SweepExperiment() : LabExperiment(
             },
             rate, ratio);
 
-    private static LabTable Table(LabCell[] cells, int steps, int seeds) => new(
-        $"Held-out loss after {steps} steps, mean of {seeds} seed(s)", ["settings", "parameters", "loss", "spread"],
+    private static LabTable Table(LabCell[] cells, int steps, string seeds) => new(
+        $"Held-out loss after {steps} steps, mean of {seeds}", ["settings", "parameters", "loss", "spread"],
         [.. cells.Select(c => new[]
         {
-            c.Name, Figures.Count(c.Trained), Figures.Loss(c.Loss), Figures.Loss(c.Spread),
+            c.Name, Figures.Count(c.Trained), Figures.Loss(c.Loss), c.SpreadText,
         })]);
 
     private static LabCurve Curve(string name, double[] x, LabCell[] cells) =>

@@ -11,9 +11,10 @@ internal sealed class AdaLoraMethod() : FineTuningMethod(
 
     public override IReadOnlyList<Setting> Settings =>
     [
-        AdapterSettings.Alpha, AdapterSettings.Dropout, AdapterSettings.Targets, MethodSettings.InitR,
-        MethodSettings.TargetR, MethodSettings.TInit, MethodSettings.TFinal, MethodSettings.DeltaT,
-        MethodSettings.Beta1, MethodSettings.Beta2, MethodSettings.OrthRegWeight,
+        AdapterSettings.Alpha, AdapterSettings.Dropout, AdapterSettings.Targets, AdapterSettings.Bias,
+        AdapterSettings.ModulesToSave, MethodSettings.InitR, MethodSettings.TargetR, MethodSettings.TInit,
+        MethodSettings.TFinal, MethodSettings.DeltaT, MethodSettings.Beta1, MethodSettings.Beta2,
+        MethodSettings.OrthRegWeight,
     ];
 
     public override bool GoesOn => false;
@@ -22,6 +23,7 @@ internal sealed class AdaLoraMethod() : FineTuningMethod(
     {
         var (tinit, tfinal) = (values.Get(MethodSettings.TInit) ?? 0, values.Get(MethodSettings.TFinal) ?? 0);
         Config(values, "", values.Get(TrainSettings.MaxSteps) ?? AnyLength + tinit + tfinal).Validate();
+        RequireLinear(values, model, $"--method {Name}");
     }
 
     public override IFineTuning Begin(MethodContext context)

@@ -47,6 +47,20 @@ internal abstract class FineTuningMethod(string name, string summary, double rat
     {
     }
 
+    /// <summary>Refuses targets that are tables of embeddings, by name or pattern.</summary>
+    /// <exception cref="UsageException">Names the setting and what needs linear layers.</exception>
+    protected static void RequireLinear(SettingValues values, ModelConfig model, string what)
+    {
+        string[] tables = model.Family == ModelFamily.Gpt2
+            ? ["transformer.wte", "transformer.wpe"]
+            : ["model.embed_tokens"];
+        var targets = AdapterSettings.Selector(values.Get(AdapterSettings.Targets));
+        if (tables.FirstOrDefault(targets.Matches) is { } table)
+            throw new UsageException(
+                $"{AdapterSettings.Targets.Flag} {targets} cannot be combined with {what}: it adapts linear layers, but "
+                + $"{table} is a table of embeddings");
+    }
+
     /// <summary>Puts the method on the model.</summary>
     public abstract IFineTuning Begin(MethodContext context);
 }

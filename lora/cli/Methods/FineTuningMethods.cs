@@ -1,9 +1,11 @@
+using System.Text.RegularExpressions;
+using CudaLora.Engine;
 using CudaLora.Lora;
 
 namespace CudaLora.Cli;
 
 /// <summary>All values of <c>--method</c>.</summary>
-internal static class FineTuningMethods
+internal static partial class FineTuningMethods
 {
     public static IReadOnlyList<FineTuningMethod> All { get; } =
     [
@@ -51,6 +53,28 @@ internal static class FineTuningMethods
             throw new UsageException(
                 $"{fixedBy.Flag} cannot be changed: --adapter goes on with an adapter that has its own");
     }
+
+    /// <summary>Refuses settings that exclude each other or that the model cannot have, before weights are read.</summary>
+    /// <exception cref="UsageException">Names both settings, or the setting and the model's.</exception>
+    public static void Check(FineTuningMethod method, SettingValues values, ModelConfig model)
+    {
+        try
+        {
+            method.Check(values, model);
+        }
+        catch (UserErrorException e)
+        {
+            // A config speaks of its own fields; here they are flags.
+            var flags = MethodSettings.All.ToDictionary(setting => setting.Key, setting => setting.Flag);
+            flags["total_step"] = TrainSettings.MaxSteps.Flag;
+            throw new UsageException(Word().Replace(
+                e.Message, word => flags.GetValueOrDefault(word.Value, word.Value)));
+        }
+    }
+
+    // One with an underscore: the others are words of the language too.
+    [GeneratedRegex(@"\b[a-z]+(_[a-z]+)+\b|\b(tinit|tfinal)\b")]
+    private static partial Regex Word();
 
     private static bool Takes(FineTuningMethod method, Setting setting) =>
         setting == MethodSettings.StartAdapter ? method.GoesOn : method.Settings.Contains(setting);

@@ -6,8 +6,6 @@ namespace CudaLora.Cli;
 /// <summary>LoRA and what differs from it by a setting: LoRA+, QLoRA, DoRA, LoRA-FA.</summary>
 internal sealed class LoraMethod(string name, string summary, double rate) : FineTuningMethod(name, summary, rate)
 {
-    private static readonly string[] Tables = ["embed_tokens", "wte", "wpe"];
-
     public override IReadOnlyList<Setting> Settings => Name == "lora-plus"
         ? [.. AdapterSettings.All, MethodSettings.LoraPlusRatio, MethodSettings.LoraPlusEmbedding]
         : AdapterSettings.All;
@@ -16,10 +14,21 @@ internal sealed class LoraMethod(string name, string summary, double rate) : Fin
     {
         var config = Config(values, "");
         config.Validate();
-        if (config.UseDora && config.TargetModules?.Names?.FirstOrDefault(Tables.Contains) is { } table)
-            throw new UserErrorException($"use_dora adapts linear layers, but target_modules has {table}");
+        var method = values.IsGiven(AdapterSettings.UseDora) ? AdapterSettings.UseDora.Flag : $"--method {Name}";
+        if (config.UseDora)
+            RequireLinear(values, model, method);
+        if (config.InitLoraWeights == LoraInit.Eva)
+            RequireLinear(values, model, $"{AdapterSettings.Init.Flag} eva");
         if (config.InitLoraWeights == LoraInit.LoftQ && config.UseDora)
-            throw new UserErrorException("use_dora cannot be combined with init_lora_weights loftq");
+            throw new UsageException($"{method} cannot be combined with {AdapterSettings.Init.Flag} loftq");
+        var codes = values.Get(QuantizeSettings.OnLoad);
+        if (config.InitLoraWeights == LoraInit.LoftQ && codes == "none")
+            throw new UsageException(
+                $"{AdapterSettings.Init.Flag} loftq needs {QuantizeSettings.OnLoad.Flag} nf4: it corrects 4-bit weights");
+        if (codes != "none" && config.ModulesToSave.FirstOrDefault(IsInsideBlock) is { } whole)
+            throw new UsageException(
+                $"{AdapterSettings.ModulesToSave.Flag} {whole} cannot be combined with {QuantizeSettings.OnLoad.Flag} "
+                + $"{codes}: a layer that trains in full needs weights of floats");
     }
 
     public override IFineTuning Begin(MethodContext context)
@@ -37,6 +46,10 @@ internal sealed class LoraMethod(string name, string summary, double rate) : Fin
             _ => new AdapterFineTuning(adapter, Name),
         };
     }
+
+    // Of the linear layers the output layer alone stays in floats.
+    private static bool IsInsideBlock(string module) =>
+        module[(module.LastIndexOf('.') + 1)..] is not ("embed_tokens" or "lm_head" or "score" or "wte" or "wpe");
 
     private LoraAdapter Adapter(MethodContext context)
     {

@@ -9,7 +9,13 @@ internal sealed class VeraMethod() : FineTuningMethod(
     private const int UsualRank = 256;
 
     public override IReadOnlyList<Setting> Settings =>
-        [AdapterSettings.Rank, AdapterSettings.Dropout, AdapterSettings.Targets, MethodSettings.DInitial];
+    [
+        AdapterSettings.Rank, AdapterSettings.Dropout, AdapterSettings.Targets, AdapterSettings.ModulesToSave,
+        MethodSettings.DInitial,
+    ];
+
+    public override void Check(SettingValues values, ModelConfig model) =>
+        RequireLinear(values, model, $"--method {Name}");
 
     public override IFineTuning Begin(MethodContext context) => AdapterMethod.Begin(
         context, Name, () => VeraAdapter.Create(context.Loaded.Model, Config(context), context.Random));
@@ -22,6 +28,7 @@ internal sealed class VeraMethod() : FineTuningMethod(
         Targets = new AdapterTargets
         {
             Modules = AdapterSettings.Selector(context.Values.Get(AdapterSettings.Targets)),
+            ModulesToSave = context.Values.Get(AdapterSettings.ModulesToSave),
             BaseModel = context.Loaded.Folder,
         },
     };

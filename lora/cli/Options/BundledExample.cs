@@ -1,3 +1,5 @@
+using CudaLora.Lora;
+
 namespace CudaLora.Cli;
 
 /// <summary>The model and data that ship beside the executable.</summary>
@@ -17,9 +19,10 @@ internal static class BundledExample
     /// <summary>Settings that suit them; a config file.</summary>
     public static string Config => Path.Combine(Folder, "train.yaml");
 
-    /// <summary>The model to use when none was named.</summary>
+    /// <summary>The model to use when none was named: the adapter's base, if it is still there, else the bundled one.</summary>
     /// <exception cref="UsageException">None is bundled.</exception>
-    public static string RequireModel(string? given) => given
+    public static string RequireModel(string? given, string? adapter = null) => given
+        ?? BaseOf(adapter)
         ?? (Directory.Exists(Model) ? Model
         : throw Missing("--model", "a model folder, such as --model models/TinyStories-656K"));
 
@@ -27,6 +30,18 @@ internal static class BundledExample
     /// <exception cref="UsageException">None is bundled.</exception>
     public static string RequireData(string? given) => given
         ?? (File.Exists(Data) ? Data : throw Missing("--data", "a data file, such as --data data/alpaca.json"));
+
+    /// <summary>The held-out data to use when none was named: the bundled model's own, for that alone.</summary>
+    /// <exception cref="UsageException">It is another model.</exception>
+    public static string RequireEvalData(string? given, string model) => given
+        ?? (Path.GetFullPath(model) == Path.GetFullPath(Model) && File.Exists(EvalData) ? EvalData
+        : throw new UsageException("--data is needed: the records to score, such as --data data/alpaca.json"));
+
+    private static string? BaseOf(string? adapter) =>
+        adapter is not null && File.Exists(Path.Combine(adapter, LoraConfig.FileName))
+        && AdapterFolder.BaseModel(adapter) is { } folder && Directory.Exists(folder)
+            ? folder
+            : null;
 
     private static UsageException Missing(string flag, string what) =>
         new($"{flag} is needed ({what}): nothing is bundled at {Folder}");

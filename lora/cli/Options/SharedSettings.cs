@@ -12,6 +12,11 @@ internal static class SharedSettings
     public static readonly Setting<string?> Model = Make.Text(
         "model", "Model folder in Hugging Face layout", "models/TinyStories-656K", aka: ["model_name_or_path"]);
 
+    /// <summary>The same where an adapter may say what it is for.</summary>
+    public static readonly Setting<string?> BaseModel = Make.Text(
+        "model", "Model folder in Hugging Face layout", "models/TinyStories-656K", aka: ["model_name_or_path"],
+        shown: "the adapter's base, else the bundled model");
+
     public static readonly Setting<string> Device = Make.Choice(
         "device", "Where to compute", "auto", [.. DeviceChoice.Names]);
 
