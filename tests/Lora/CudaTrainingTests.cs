@@ -133,6 +133,28 @@ public class CudaTrainingTests
         }
     }
 
+    /// <summary>Without dropout q, k and v, and gate and up, share their passes: the same step, in a graph too.</summary>
+    [Theory]
+    [MemberData(nameof(Devices))]
+    public void LayersThatShareTheirInputTrainAlike(string name)
+    {
+        var expected = Train(new ModelPlacement(), dropout: 0);
+        using var device = Open(name);
+        var exact = Train(F32(device), dropout: 0);
+        Close(expected.Losses, exact.Losses, 2e-5);
+        Close(expected.Weights, exact.Weights, 2e-4);
+        foreach (var strategy in (LoraStrategy[])[LoraStrategy.Composed, LoraStrategy.BlockMatrix])
+        {
+            device.LoraStrategy = strategy;
+            var replayed = Train(ModelPlacement.On(device), dropout: 0);
+            Close(expected.Losses, replayed.Losses, 0.04);
+            Assert.True(replayed.Graphs > 0, "no step was captured");
+            var eager = Train(ModelPlacement.On(device), dropout: 0, graphs: false, checkpointing: true);
+            Assert.Equal(replayed.Losses, eager.Losses);
+            Assert.Equal(replayed.Weights, eager.Weights);
+        }
+    }
+
     private static ModelPlacement F32(CudaDevice device) => new() { Device = device };
 
     private static CudaDevice Open(string name) => name == "emulator"
