@@ -12,8 +12,9 @@ internal static class Nf4LayerTimes
 {
     private const int Rank = 16;
 
-    public static void Run(CudaDevice device, GpuReport report, bool quick)
+    public static void Run(CudaDevice device, GpuReport report, GpuSizes sizes)
     {
+        var quick = sizes == GpuSizes.Tiny;
         int[] tokens = quick ? [32] : [1, 17, 32, 64, 128, 256];
         (int Outputs, int Inputs)[] shapes = quick ? [(64, 64)] : [(4096, 4096), (14336, 4096), (4096, 14336)];
         using var timer = new LaunchTimer(device.Context, quick ? 2 : 50);

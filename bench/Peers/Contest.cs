@@ -68,7 +68,7 @@ internal sealed class Contest(int repeats, bool cpuTime)
         for (; calls < 40 || clock.Elapsed.TotalMilliseconds < 200; calls++)
         {
             action();
-            if (clock.Elapsed.TotalSeconds > 3)
+            if (clock.Elapsed.TotalSeconds > 1.5)
                 break;
         }
         return Math.Max(1, (int)Math.Ceiling(MinimumMs / Time(action, Math.Max(1, calls / 10))));

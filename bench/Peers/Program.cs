@@ -14,7 +14,7 @@ var groups = new Dictionary<string, Action<Contest>>
     ["load"] = LoadPeer.Run,
     ["onnx"] = OnnxPeer.Run,
 };
-var (threads, repeats, clock, output) = (Environment.ProcessorCount, 15, "wall", (string?)null);
+var (threads, repeats, clock, output) = (Environment.ProcessorCount, 7, "wall", (string?)null);
 var only = groups.Keys.ToArray();
 for (var i = 0; i < args.Length; i += 2)
 {

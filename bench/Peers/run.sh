@@ -11,6 +11,8 @@ cache=${CUDALORA_PEER_CACHE:-$(cd "$here/../.." && pwd)/.cache/peers}
 app=$cache/app
 CUDALORA_COMMIT=$(git -C "$here" rev-parse --short HEAD 2>/dev/null || echo unknown)
 export CUDALORA_COMMIT
+# ONNX Runtime would send how it is used.
+export ORT_DISABLE_TELEMETRY=1
 
 dotnet publish "$here/CudaLora.Peers.csproj" -c Release -r linux-x64 --self-contained -o "$app" -v q -nologo
 

@@ -23,7 +23,7 @@ public class TrainingStepBench
 
     /// <summary>What trains: a LoRA adapter of rank 8 on all linear layers, or every weight.</summary>
     [Params("lora", "full")]
-    public string Method { get; set; } = "lora";
+    public string Trains { get; set; } = "lora";
 
     /// <summary>Whether block activations are computed again in backward.</summary>
     [Params(false, true)]
@@ -36,7 +36,7 @@ public class TrainingStepBench
         model = CausalLM.Create(SmallLlama.Config, 1);
         model.Training = true;
         model.GradientCheckpointing = Checkpointing;
-        method = Method == "full"
+        method = Trains == "full"
             ? new FullFineTuning(model)
             : new LoraFineTuning(LoraAdapter.Create(model, SmallLlama.Adapter, new Generator(1)));
         optimizer = new AdamW(method.Groups(new TrainingArguments { OutputDir = "unused", LearningRate = 1e-3 }));
