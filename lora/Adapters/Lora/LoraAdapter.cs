@@ -14,7 +14,8 @@ public sealed class LoraAdapter : LayerwiseAdapter
     private bool trainsA = true;
 
     private LoraAdapter(
-        CausalLM model, LoraConfig config, IReadOnlyList<LoraTarget> targets, Generator random, string name)
+        CausalLM model, LoraConfig config, IReadOnlyList<LoraTarget> targets, Generator random, string name,
+        LoraInit start)
         : base(model, random, name)
     {
         Config = TargetModules.Expanded(config, targets, model.ModulePaths()) with
@@ -27,7 +28,8 @@ public sealed class LoraAdapter : LayerwiseAdapter
                 $"use_dora adapts linear layers, but target_modules has the embedding {table.Module.Path}");
         // Before the layers are made, as it may refuse.
         fullLayers = [.. SavedModules(model, config).Select(module => new FullLayer(module))];
-        Parts.AddRange(targets.Select(target => Part(modules[target.Module.Path], config, target, random)));
+        var first = config with { InitLoraWeights = start };
+        Parts.AddRange(targets.Select(target => Part(modules[target.Module.Path], first, target, random)));
         layers = [.. Parts.OfType<LoraLinear>()];
         Parts.AddRange(fullLayers);
         var active = model.ActiveAdapter is LoraAdapter { IsMerged: false } other ? other.biases : null;
@@ -62,7 +64,7 @@ public sealed class LoraAdapter : LayerwiseAdapter
             throw new UserErrorException(
                 "init_lora_weights eva needs data to look at: use Eva.Create, or the train command");
         var targets = TargetModules.Resolve(config, model.ModulePaths(), model.Config.Family);
-        var adapter = new LoraAdapter(model, config, targets, random, name);
+        var adapter = new LoraAdapter(model, config, targets, random, name, config.InitLoraWeights);
         adapter.Begin();
         return adapter;
     }
@@ -76,7 +78,9 @@ public sealed class LoraAdapter : LayerwiseAdapter
         // Adapters made elsewhere may list names of several families.
         var targets = TargetModules.Resolve(
             config, model.ModulePaths(), model.Config.Family, everyNameMustMatch: false);
-        var adapter = new LoraAdapter(model, config, targets, random ?? new Generator(0), name);
+        // The file brings every value; only those that are a part of the base must be computed to take them out of it.
+        var start = config.IsPartOfBase ? config.InitLoraWeights : LoraInit.BothZero;
+        var adapter = new LoraAdapter(model, config, targets, random ?? new Generator(0), name, start);
         adapter.LoadFrom(folder);
         return adapter;
     }
