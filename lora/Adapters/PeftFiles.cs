@@ -65,6 +65,11 @@ internal static class PeftFiles
             throw new UserErrorException(
                 $"{path}: tensor '{entry.Name}' must have shape {shape} for this base model and rank, " +
                 $"but has {entry.ShapeText}");
+        if (!slot.Transposed && slot.Value.DType == DType.F32 && slot.Value.Device.Kind == DeviceKind.Cpu)
+        {
+            file.CopyToF32(entry, slot.Value.Span<float>());
+            return;
+        }
         using var scope = TensorScope.Begin();
         var values = Tensor.Empty(shape, device: Device.Cpu);
         file.CopyToF32(entry, values.Span<float>());

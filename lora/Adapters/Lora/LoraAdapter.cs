@@ -10,14 +10,16 @@ public sealed class LoraAdapter : LayerwiseAdapter
 {
     private readonly IReadOnlyList<LoraTarget> targets;
     private readonly Generator random;
+    private readonly LoraInit start;
     private LoraLinear[] layers = [];
     private bool trainsA = true;
 
     private LoraAdapter(
-        CausalLM model, LoraConfig config, IReadOnlyList<LoraTarget> targets, Generator random, string name)
+        CausalLM model, LoraConfig config, IReadOnlyList<LoraTarget> targets, Generator random, string name,
+        LoraInit start)
         : base(model, random, name)
     {
-        (this.targets, this.random) = (targets, random);
+        (this.targets, this.random, this.start) = (targets, random, start);
         Config = TargetModules.Expanded(config, targets, model.ModulePaths()) with
         {
             FanInFanOut = targets.Any(target => target.Module.Kind == ModuleKind.Conv1D),
@@ -50,7 +52,7 @@ public sealed class LoraAdapter : LayerwiseAdapter
             throw new UserErrorException(
                 "init_lora_weights eva needs data to look at: use Eva.Create, or the train command");
         var targets = TargetModules.Resolve(config, model.ModulePaths(), model.Config.Family);
-        var adapter = new LoraAdapter(model, config, targets, random, name);
+        var adapter = new LoraAdapter(model, config, targets, random, name, config.InitLoraWeights);
         adapter.Begin();
         return adapter;
     }
@@ -64,7 +66,9 @@ public sealed class LoraAdapter : LayerwiseAdapter
         // Adapters made elsewhere may list names of several families.
         var targets = TargetModules.Resolve(
             config, model.ModulePaths(), model.Config.Family, everyNameMustMatch: false);
-        var adapter = new LoraAdapter(model, config, targets, random ?? new Generator(0), name);
+        // The file brings every value; only those that are a part of the base must be computed to take them out of it.
+        var start = config.IsPartOfBase ? config.InitLoraWeights : LoraInit.BothZero;
+        var adapter = new LoraAdapter(model, config, targets, random ?? new Generator(0), name, start);
         adapter.LoadFrom(folder);
         return adapter;
     }
@@ -111,7 +115,8 @@ public sealed class LoraAdapter : LayerwiseAdapter
     private protected override IEnumerable<IAdapterLayer> MakeLayers()
     {
         var modules = Model.Modules().ToDictionary(module => module.Path.Value);
-        return targets.Select(target => Part(modules[target.Module.Path], Config, target, random));
+        var first = Config with { InitLoraWeights = start };
+        return targets.Select(target => Part(modules[target.Module.Path], first, target, random));
     }
 
     private protected override void ReadValues(string folder)
