@@ -14,12 +14,15 @@ internal static class ReadmeFigures
     private const string FileName = "README.md";
     private const string End = "<!-- end figures -->";
 
+    private const string WideResults = "epyc-avx512-2c";
+
     /// <summary>The parts by name.</summary>
     private static readonly Dictionary<string, Func<string, string>> Parts = new()
     {
         ["bundled"] = RunFigures.Bundled,
         ["peers"] = PeerFigures.Table,
-        ["peers with AVX-512"] = results => PeerFigures.Table(Path.Combine(results, "..", "epyc-avx512-2c")),
+        ["peers with AVX-512"] = results => PeerFigures.Table(Path.Combine(results, "..", WideResults)),
+        ["processes"] = results => ProcessFigures.Table(Path.Combine(results, "..", WideResults)),
         ["emulator"] = EmulatorFigures.Sentence,
         ["runs"] = RunFigures.Table,
     };
