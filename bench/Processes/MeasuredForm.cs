@@ -19,7 +19,8 @@ internal sealed record MeasuredForm(PublishedForm Form, string Program)
     public void MeasureProduct(string folder)
     {
         ChildProcess.Run(
-            folder, [Program, "bench", "--quick", "--filter", "square, 1024", "--output", Path.Combine(folder, Report)]);
+            folder,
+            [Program, "bench", "--quick", "--filter", "square, 1024", "--output", Path.Combine(folder, Report)]);
         var rows = JsonNode.Parse(File.ReadAllText(Path.Combine(folder, Report)))!["rows"]!.AsArray();
         product = (double)rows.Single(row => (string)row!["group"]! == "product")!["flops_per_second"]! / 1e9;
         Console.WriteLine(FormattableString.Invariant($"{Form.Label}: product: {product:0} GFLOP/s"));

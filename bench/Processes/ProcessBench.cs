@@ -29,7 +29,7 @@ internal static class ProcessBench
             else
                 return Fail($"{Usage}; the forms are {string.Join(", ", PublishedForm.All.Select(f => f.Name))}", 2);
         }
-        if (!ChildProcess.IsSupported) return Fail("process counts memory as 64-bit Linux does, and runs only there", 1);
+        if (!ChildProcess.IsSupported) return Fail("process counts memory as 64-bit Linux does: it runs only there", 1);
         if (Root() is not { } root) return Fail("process publishes lora/cli: run it in the repository", 1);
         Console.WriteLine($"{forms.Count} forms, {repeats} runs each");
         var work = Directory.CreateTempSubdirectory("cudalora-process-");
@@ -117,7 +117,8 @@ internal static class ProcessBench
     private static string? Root()
     {
         var folder = new DirectoryInfo(Directory.GetCurrentDirectory());
-        while (folder is not null && !File.Exists(Path.Combine(folder.FullName, "CudaLora.sln"))) folder = folder.Parent;
+        while (folder is not null && !File.Exists(Path.Combine(folder.FullName, "CudaLora.sln")))
+            folder = folder.Parent;
         return folder?.FullName;
     }
 

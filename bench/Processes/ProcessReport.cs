@@ -63,7 +63,9 @@ internal static class ProcessReport
     private static string Cost(JsonNode job)
     {
         var milliseconds = (double)job["wall_ms"]!;
-        var time = milliseconds < 1000 ? $"{milliseconds:0} ms" : FormattableString.Invariant($"{milliseconds / 1000:0.0} s");
+        var time = milliseconds < 1000
+            ? FormattableString.Invariant($"{milliseconds:0} ms")
+            : FormattableString.Invariant($"{milliseconds / 1000:0.0} s");
         return $"{time}, {Megabytes(job["peak_bytes"])}";
     }
 

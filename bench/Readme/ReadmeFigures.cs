@@ -24,7 +24,7 @@ internal static class ReadmeFigures
         [
             ("bundled", Results, RunFigures.Bundled), ("peers", Results, PeerFigures.Table),
             ("peers with AVX-512", GuideResults, PeerFigures.Table), ("emulator", Results, EmulatorFigures.Sentence),
-            ("runs", Results, RunFigures.Table),
+            ("runs", Results, RunFigures.Table), ("processes", GuideResults, ProcessFigures.Table),
         ],
         ["lora/README.md"] =
         [

@@ -18,6 +18,7 @@ public class BenchArgumentsTests
     [InlineData("", true, "--filter|*Silu*|--quick", "--filter|*Silu*")]
     [InlineData("", true, "--quick|--list|flat", "--list|flat")]
     [InlineData("gpu", false, "gpu|--device|cuda", "--device|cuda")]
+    [InlineData("process", false, "process|--repeats|3", "--repeats|3")]
     [InlineData("readme", false, "readme|--check", "--check")]
     public void ArgumentsPassThrough(string mode, bool quick, string args, string rest)
     {

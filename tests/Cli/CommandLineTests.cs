@@ -35,6 +35,16 @@ public sealed class CommandLineTests
     }
 
     [Fact]
+    public void ACommandAloneIsTheOneOfTheList()
+    {
+        var terminal = new Terminal(TextWriter.Null, TextWriter.Null);
+        var names = CommandList.All(terminal).Select(command => command.Name).ToArray();
+        Assert.All(names, name => Assert.Equal(name, Assert.Single(CommandList.Named(name, terminal)).Name));
+        Assert.Equal(names, CommandList.Named("trian", terminal).Select(command => command.Name));
+        Assert.Equal(names, CommandList.Named(null, terminal).Select(command => command.Name));
+    }
+
+    [Fact]
     public void EveryCommandHasHelpWithAnExampleAndEveryOption()
     {
         using var output = new StringWriter();

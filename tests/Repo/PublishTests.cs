@@ -24,12 +24,14 @@ public class PublishTests
             OperatingSystem.IsLinux() && Directory.Exists(SourceTree.Full("tests/Embedder")),
             "NativeAOT is tested on Linux, from the sources");
         using var folder = new TemporaryFolder();
-        var (code, said) = Output("dotnet", "publish", SourceTree.Full("tests/Embedder/Embedder.csproj"), "-c", "Release",
-            "-r", RuntimeInformation.RuntimeIdentifier, "-o", folder.File("app"), "-v", "q", "-nologo");
+        var (code, said) = Output(
+            "dotnet", "publish", SourceTree.Full("tests/Embedder/Embedder.csproj"), "-c", "Release", "-r",
+            RuntimeInformation.RuntimeIdentifier, "-o", folder.File("app"), "-v", "q", "-nologo");
         Assert.SkipWhen(code != 0 && Missing.Any(said.Contains), $"this machine cannot publish with NativeAOT: {said}");
         Assert.True(code == 0, said);
         Assert.DoesNotContain("warning", said, StringComparison.Ordinal);
-        var (model, data) = (SourceTree.Full("lora/cli/bundled/model"), SourceTree.Full("lora/cli/bundled/train.jsonl"));
+        var bundled = SourceTree.Full("lora/cli/bundled");
+        var (model, data) = (Path.Combine(bundled, "model"), Path.Combine(bundled, "train.jsonl"));
 
         var here = HostWork.Run(model, data, folder.File("here")).ToArray();
         var (ended, there) = Output(folder.File("app/embedder"), model, data, folder.File("there"));
