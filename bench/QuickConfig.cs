@@ -1,10 +1,10 @@
 using BenchmarkDotNet.Columns;
 using BenchmarkDotNet.Configs;
 using BenchmarkDotNet.Exporters;
+using BenchmarkDotNet.Exporters.Json;
 using BenchmarkDotNet.Filters;
 using BenchmarkDotNet.Jobs;
 using BenchmarkDotNet.Order;
-using BenchmarkDotNet.Reports;
 using BenchmarkDotNet.Running;
 using BenchmarkDotNet.Toolchains.InProcess.Emit;
 using Perfolizer.Horology;
@@ -27,13 +27,15 @@ internal sealed class QuickConfig : ManualConfig
             .WithId("Quick"));
         AddFilter(new OneSize());
         AddLogger(new QuickLogger());
-        AddColumnProvider(DefaultColumnProviders.Instance);
-        AddExporter(MarkdownExporter.GitHub);
+        AddColumnProvider(DefaultColumnProviders.Descriptor, DefaultColumnProviders.Metrics);
+        AddColumn(new CaseColumn());
+        AddColumn(WorkColumn.Times);
+        AddExporter(MarkdownExporter.GitHub, JsonExporter.Brief);
         WithOptions(ConfigOptions.JoinSummary);
         WithOrderer(new DefaultOrderer(SummaryOrderPolicy.Declared));
-        WithSummaryStyle(SummaryStyle.Default.WithTimeUnit(TimeUnit.Microsecond));
-        // One table holds classes whose baselines have nothing to do with each other.
-        HideColumns("Ratio", "RatioSD", "Error");
+        // One table holds classes whose baselines and parameters have nothing to do with each other, and times from a
+        // nanosecond to a second.
+        HideColumns("Namespace", "Median", "Ratio", "RatioSD");
     }
 
     /// <summary>Keeps the first values of a class's parameters.</summary>

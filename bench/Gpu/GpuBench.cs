@@ -8,31 +8,43 @@ using CudaLora.Kernels.Emulator;
 namespace CudaLora.Bench.Gpu;
 
 /// <summary>
-/// <c>gpu</c>: LoRA layers by every strategy against the bare product, and training steps end to end, on a CUDA device.
-/// Writes gpu.json and gpu.md. On the emulator the shapes are tiny and the times mean nothing: it shows that the bench
-/// runs.
+/// <c>gpu</c>: every kernel against the measured copy and product, LoRA layers by every strategy against the bare
+/// product, generation and training steps end to end, on a CUDA device. Writes gpu.json and gpu.md. On the emulator the
+/// shapes are tiny and the times mean nothing: it shows that the bench runs.
 /// </summary>
 internal static class GpuBench
 {
+    private static readonly (string Name, Action<CudaDevice, GpuReport, GpuSizes> Run)[] Parts =
+    [
+        ("kernels", KernelTimes.Run), ("linear", LoraLinearTimes.Run), ("generate", GenerationTimes.Run),
+        ("nf4", Nf4LayerTimes.Run),
+        ("step", StepTimes.Run),
+    ];
+
     public static int Run(string[] args)
     {
-        var (device, output, only) = ("cuda", ".", "");
+        var (device, output, only, full) = ("cuda", ".", "", false);
         for (var i = 0; i < args.Length; i++)
         {
             var value = i + 1 < args.Length ? args[i + 1] : null;
             switch (args[i])
             {
+                case "--full":
+                    full = true;
+                    continue;
                 case "--device" when value is "cuda" or "emulator":
                     device = value;
                     break;
                 case "--output" when value is not null:
                     output = value;
                     break;
-                case "--only" when value is "linear" or "step":
-                    only = value;
+                case "--only" when Parts.Any(part => part.Name == value):
+                    only = value!;
                     break;
                 default:
-                    Console.Error.WriteLine("gpu takes --device cuda|emulator, --output DIR, --only linear|step");
+                    Console.Error.WriteLine(
+                        "gpu takes --device cuda|emulator, --output DIR, --full, --only "
+                        + string.Join('|', Parts.Select(part => part.Name)));
                     return 2;
             }
             i++;
@@ -47,13 +59,23 @@ internal static class GpuBench
         using var gpu = new CudaDevice(driver, ownsDriver: true);
         Console.WriteLine(gpu.Name);
         var report = new GpuReport(gpu);
-        if (only is "" or "linear")
-            LoraLinearTimes.Run(gpu, report, quick);
-        if (only is "" or "step")
-            StepTimes.Run(gpu, report, quick);
-        report.Write(output);
+        var sizes = quick ? GpuSizes.Tiny : full ? GpuSizes.Full : GpuSizes.Usual;
+        foreach (var part in Parts.Where(part => only is "" || only == part.Name))
+        {
+            part.Run(gpu, report, sizes);
+            // After each part: a run that is stopped keeps what it has.
+            report.Write(output);
+        }
         return 0;
     }
+}
+
+/// <summary>How much to measure: what an emulator can, what a look needs, or the whole grid.</summary>
+internal enum GpuSizes
+{
+    Tiny,
+    Usual,
+    Full,
 }
 
 /// <summary>Rows of figures, as JSON and as Markdown.</summary>

@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using CudaLora.Bench.Ops;
 using CudaLora.Engine;
 using CudaLora.Kernels.Blas;
 using CudaLora.Kernels.Runtime;
@@ -14,25 +15,27 @@ internal static class LoraLinearTimes
     private static readonly LoraStrategy[] Strategies =
         [LoraStrategy.Composed, LoraStrategy.BlockMatrix, LoraStrategy.Fused, LoraStrategy.FusedMma];
 
-    public static void Run(CudaDevice device, GpuReport report, bool quick)
+    public static void Run(CudaDevice device, GpuReport report, GpuSizes sizes)
     {
-        int[][] shapes = quick
-            ? [[32, 64, 64]]
-            : [[8192, 4096, 4096], [2048, 4096, 4096], [8192, 14336, 4096], [8192, 4096, 14336]];
-        int[] ranks = quick ? [8] : [4, 16, 64];
-        using var timer = new LaunchTimer(device.Context, quick ? 2 : 50);
-        foreach (var shape in shapes)
+        IEnumerable<LoraLinearBench.LoraSize> all = sizes switch
         {
-            var (m, n, k) = (shape[0], shape[1], shape[2]);
+            GpuSizes.Tiny => [new(32, 64, 64, 8)],
+            GpuSizes.Full => LoraGrid.All,
+            _ => LoraGrid.Usual,
+        };
+        using var timer = new LaunchTimer(device.Context, sizes == GpuSizes.Tiny ? 2 : 50);
+        foreach (var shape in all.GroupBy(size => (size.Rows, size.Out, size.In)))
+        {
+            var (m, n, k) = shape.Key;
             using var x = Random(device, Shape.Of(m, k), 1);
             using var dy = Random(device, Shape.Of(m, n), 2);
             using var w = Random(device, Shape.Of(n, k), 3);
             var (bareForward, bareBackward) = Bare(device, timer, m, n, k, x, dy, w);
             report.Add("LoRA layer", Row(m, n, k, 0, "bare product", bareForward, bareBackward, null, null));
-            foreach (var r in ranks)
+            foreach (var size in shape)
             {
                 foreach (var strategy in Strategies)
-                    One(device, timer, report, x, dy, w, r, strategy, bareForward, bareBackward);
+                    One(device, timer, report, x, dy, w, size.Rank, strategy, bareForward, bareBackward);
             }
         }
     }

@@ -11,19 +11,22 @@ namespace CudaLora.Bench.Gpu;
 /// </summary>
 internal static class StepTimes
 {
-    private sealed record Size(string Name, int Hidden, int Mlp, int Layers, int Heads, int Groups, int Vocabulary);
+    internal sealed record Size(string Name, int Hidden, int Mlp, int Layers, int Heads, int Groups, int Vocabulary);
 
-    private static readonly Size[] Sizes =
+    internal static readonly Size Tiny = new("tiny", 64, 176, 2, 4, 2, 512);
+
+    internal static readonly Size[] Sizes =
     [
         new("0.5B", 1024, 2816, 24, 16, 16, 32000),
         new("1B", 2048, 5632, 22, 32, 4, 32000),
         new("8B", 4096, 14336, 32, 32, 8, 128256),
     ];
 
-    public static void Run(CudaDevice device, GpuReport report, bool quick)
+    public static void Run(CudaDevice device, GpuReport report, GpuSizes sizes)
     {
+        var quick = sizes == GpuSizes.Tiny;
         var (batch, length, steps) = quick ? (2, 32, 1) : (4, 2048, 10);
-        foreach (var size in quick ? [new Size("tiny", 64, 176, 2, 4, 2, 512)] : Sizes)
+        foreach (var size in quick ? [Tiny] : Sizes)
         {
             foreach (var graphs in (bool[])[true, false])
                 One(device, report, size, batch, length, steps, graphs);
@@ -79,7 +82,7 @@ internal static class StepTimes
         ];
     }
 
-    private static ModelConfig Config(Size size, int length) => new()
+    internal static ModelConfig Config(Size size, int length) => new()
     {
         Family = ModelFamily.Llama,
         VocabSize = size.Vocabulary,

@@ -4,7 +4,7 @@ using CudaLora.Engine;
 namespace CudaLora.Bench.Ops;
 
 /// <summary>Keys and values of 1024 tokens of 8 rows, 4 heads of 64, into a cache: 8 MiB each.</summary>
-[Config(typeof(OpConfig))]
+[Config(typeof(BenchConfig))]
 [Traffic(Forward = 4, Backward = 0)]
 public class CacheAppendBench
 {

@@ -9,7 +9,7 @@ namespace CudaLora.Bench.Ops;
 /// The CPU matrix product, square and in the thin shapes of LoRA. The baseline does the same number of operations
 /// between registers, so Ratio is (processor peak) / (product): 1.18 means 85 % of the peak.
 /// </summary>
-[Config(typeof(RateConfig))]
+[Config(typeof(BenchConfig))]
 public unsafe class GemmBench
 {
     private float* _a;
@@ -19,6 +19,10 @@ public unsafe class GemmBench
     public sealed record Shape(string Name, bool TransA, bool TransB, int M, int N, int K, float Beta) : IWork
     {
         public double Flops => 2.0 * M * N * K;
+
+        Work IWork.Of(string method) => method == nameof(Peak)
+            ? new Work(Flops)
+            : new Work(Flops, 4 * (((double)M * K) + ((double)N * K) + ((Beta == 0 ? 1.0 : 2.0) * M * N)));
 
         public override string ToString() => $"{Name} {M}x{N}x{K}";
     }

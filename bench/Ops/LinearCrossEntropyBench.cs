@@ -5,7 +5,7 @@ namespace CudaLora.Bench.Ops;
 
 /// <summary>
 /// The loss of a language model's last step with a frozen output layer: logits a chunk at a time, against logits that
-/// exist whole. GFLOP/s counts the product of the logits; with the gradient there are two.
+/// exist whole.
 /// </summary>
 public class LinearCrossEntropyBench : ProductBench
 {
@@ -27,7 +27,7 @@ public class LinearCrossEntropyBench : ProductBench
 
     /// <summary>Linear, then cross-entropy, with its gradient.</summary>
     [Benchmark]
-    public void WholeLogits()
+    public void WholeLogitsBackward()
     {
         X.ZeroGrad();
         using var scope = TensorScope.Begin();

@@ -7,27 +7,18 @@ namespace CudaLora.Bench.Ops;
 /// Quantising and dequantising 64 Mi values; GB/s of what must be read and written. The baseline copies 64 Mi floats:
 /// the bandwidth that there is.
 /// </summary>
-[Config(typeof(RateConfig))]
+[Config(typeof(BenchConfig))]
 public unsafe class Nf4Bench
 {
     private const int Count = 1 << 26;
+
+    // A float, half a byte of code, and a scale for 64 values.
+    private const double BytesPerValue = 4 + 0.5 + (4 / 64.0);
 
     private float* values;
     private float* target;
     private float* scales;
     private QuantizedView codes;
-
-    public sealed record Bytes(double Flops) : IWork
-    {
-        public bool IsTraffic => true;
-
-        public override string ToString() => "64 Mi values";
-    }
-
-    public static IEnumerable<Bytes> Cases => [new(Count * 4.5)];
-
-    [ParamsSource(nameof(Cases))]
-    public Bytes Case { get; set; } = null!;
 
     [GlobalSetup]
     public void Setup()
@@ -40,13 +31,16 @@ public unsafe class Nf4Bench
         VectorOps.Copy(values, target, Count);
     }
 
-    /// <summary>8 bytes per value; the rate column counts 4.5.</summary>
+    /// <summary>The bandwidth that there is.</summary>
     [Benchmark(Baseline = true)]
+    [Work(Bytes = 8.0 * Count)]
     public void Copy() => VectorOps.Copy(values, target, Count);
 
     [Benchmark]
+    [Work(Bytes = BytesPerValue * Count)]
     public void Quantize() => Nf4Kernel.Quantize(values, Count, 6, codes.Codes, scales);
 
     [Benchmark]
+    [Work(Bytes = BytesPerValue * Count)]
     public void Dequantize() => Nf4Kernel.Dequantize(codes, target, Count);
 }

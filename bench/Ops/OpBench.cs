@@ -4,7 +4,7 @@ using CudaLora.Engine;
 namespace CudaLora.Bench.Ops;
 
 /// <summary>One op on (2048, 1024) F32, 8 MiB per tensor: forward alone, and forward with backward.</summary>
-[Config(typeof(OpConfig))]
+[Config(typeof(BenchConfig))]
 public abstract class OpBench
 {
     /// <summary>Tokens.</summary>

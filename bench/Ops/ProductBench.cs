@@ -5,18 +5,28 @@ namespace CudaLora.Bench.Ops;
 
 /// <summary>
 /// A matrix product as an engine op: forward alone, and forward with the gradient of x. The weight is frozen, as in
-/// LoRA. GFLOP/s counts the base product's 2 M in out once per method, so the second row reads at most half the first.
+/// LoRA: its product and its bytes are counted, once forward and once more for the gradient.
 /// </summary>
-[Config(typeof(RateConfig))]
+[Config(typeof(BenchConfig))]
 public abstract class ProductBench
 {
     private Tensor? seed;
 
     /// <summary>One size: x (M, in), weight (out, in).</summary>
-    public sealed record Size(int Rows, int In, int Out) : IWork
+    public record Size(int Rows, int In, int Out) : IWork
     {
-        /// <inheritdoc/>
+        /// <summary>Operations of the product itself.</summary>
         public double Flops => 2.0 * Rows * In * Out;
+
+        /// <summary>Backward reads dy and the weight and writes dx.</summary>
+        Work IWork.Of(string method)
+        {
+            var times = method.EndsWith("Backward", StringComparison.Ordinal) ? 2 : 1;
+            return Of(times, times * sizeof(float) * (((double)In * Out) + ((double)Rows * (In + Out))));
+        }
+
+        /// <summary>So many products of this size and bytes, and what comes on top.</summary>
+        private protected virtual Work Of(int products, double bytes) => new(products * Flops, bytes, Rows);
 
         /// <inheritdoc/>
         public override string ToString() => $"{Rows}x{In}->{Out}";
@@ -58,12 +68,15 @@ public abstract class ProductBench
 
     /// <summary>The op, then its gradients, overwritten each time.</summary>
     [Benchmark]
-    public void ForwardBackward()
+    public void ForwardBackward() => RunBackward(Apply);
+
+    /// <summary>The gradients of what <paramref name="apply"/> makes.</summary>
+    protected void RunBackward(Func<Tensor> apply)
     {
         X.ZeroGrad();
         ZeroGrad();
         using var scope = TensorScope.Begin();
-        Apply().Backward(seed);
+        apply().Backward(seed);
     }
 
     /// <summary>The op under test.</summary>

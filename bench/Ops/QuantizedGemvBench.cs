@@ -8,7 +8,7 @@ namespace CudaLora.Bench.Ops;
 /// y = x Wᵀ for few tokens with W (4096, 4096) in 16, 32 and 4 bits (nested scales). Several matrices take turns, more
 /// than caches hold, so that every weight comes from memory: Ratio is against the 16-bit product.
 /// </summary>
-[Config(typeof(RateConfig))]
+[Config(typeof(BenchConfig))]
 public unsafe class QuantizedGemvBench
 {
     private const int Size = 4096;
@@ -23,7 +23,18 @@ public unsafe class QuantizedGemvBench
 
     public sealed record Tokens(int Count) : IWork
     {
-        public double Flops => 2.0 * Count * Size * Size;
+        Work IWork.Of(string method)
+        {
+            var perWeight = method switch
+            {
+                nameof(Bf16) => sizeof(ushort),
+                nameof(F32) => sizeof(float),
+                // A code, and the code of a block's scale.
+                _ => 0.5 + (1 / 64.0),
+            };
+            return new Work(
+                2.0 * Count * Size * Size, (perWeight * Size * Size) + (2.0 * sizeof(float) * Count * Size));
+        }
 
         public override string ToString() => $"{Count} x {Size} x {Size}";
     }

@@ -12,4 +12,11 @@ public sealed class TrafficAttribute : Attribute
 
     /// <summary>Tensors read and written by the backward pass.</summary>
     public double Backward { get; init; }
+
+    /// <summary>Bytes of one call of a method.</summary>
+    internal Work Of(string method)
+    {
+        var tensors = method == nameof(OpBench.Forward) ? Forward : Forward + Backward;
+        return new Work(0, tensors * OpBench.Rows * OpBench.Columns * sizeof(float));
+    }
 }

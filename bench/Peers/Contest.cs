@@ -5,7 +5,19 @@ namespace CudaLora.Peers;
 /// <summary>Medians in milliseconds per call; ratio = peer time / our time, above 1 we are faster.</summary>
 internal sealed record Outcome(
     string Group, string Name, double OursMs, double PeerMs, double Ratio, double RatioLow, double RatioHigh,
-    double? OursGflops, double? PeerGflops, double Difference, double Tolerance);
+    double? OursRate, double? PeerRate, string? RateUnit, double Difference, double Tolerance);
+
+/// <summary>What one call does, for a rate per second.</summary>
+internal sealed record Work(double Amount, string Unit)
+{
+    public static Work Flops(double count) => new(count * 1e-9, "GFLOP/s");
+
+    public static Work Bytes(double count) => new(count * 1e-9, "GB/s");
+
+    public static Work Tokens(double count) => new(count, "tokens/s");
+
+    public double Rate(double milliseconds) => Amount / (milliseconds * 1e-3);
+}
 
 /// <summary>
 /// Times two ways to do the same work, in turn, in one process: what disturbs the machine disturbs both. The ratio is
@@ -18,10 +30,10 @@ internal sealed class Contest(int repeats, bool cpuTime)
     public List<Outcome> Outcomes { get; } = [];
 
     /// <param name="difference">Runs both once and gives the largest absolute difference of their results.</param>
-    /// <param name="flops">Floating-point operations of one call, or 0 where the figure would say little.</param>
+    /// <param name="work">What a call does, or null where a rate would say little.</param>
     public void Run(
         string group, string name, Action ours, Action peer, Func<double> difference, double tolerance,
-        double flops = 0)
+        Work? work = null)
     {
         var distance = difference();
         if (!(distance <= tolerance))
@@ -41,11 +53,10 @@ internal sealed class Contest(int repeats, bool cpuTime)
         var (oursMedian, peerMedian) = (Quantile(oursMs, 0.5), Quantile(peerMs, 0.5));
         var outcome = new Outcome(
             group, name, oursMedian, peerMedian, Quantile(ratios, 0.5), Quantile(ratios, 0.25), Quantile(ratios, 0.75),
-            flops > 0 ? flops / oursMedian * 1e-6 : null, flops > 0 ? flops / peerMedian * 1e-6 : null,
-            distance, tolerance);
+            work?.Rate(oursMedian), work?.Rate(peerMedian), work?.Unit, distance, tolerance);
         Outcomes.Add(outcome);
         Console.WriteLine(
-            $"{group,-7} {name,-44} {oursMedian,10:f3} ms {peerMedian,10:f3} ms   " +
+            $"{group,-9} {name,-70} {oursMedian,10:f3} ms {peerMedian,10:f3} ms   " +
             $"{outcome.Ratio:f2}x ({outcome.RatioLow:f2} to {outcome.RatioHigh:f2})");
     }
 
@@ -57,7 +68,7 @@ internal sealed class Contest(int repeats, bool cpuTime)
         for (; calls < 40 || clock.Elapsed.TotalMilliseconds < 200; calls++)
         {
             action();
-            if (clock.Elapsed.TotalSeconds > 3)
+            if (clock.Elapsed.TotalSeconds > 1.5)
                 break;
         }
         return Math.Max(1, (int)Math.Ceiling(MinimumMs / Time(action, Math.Max(1, calls / 10))));

@@ -18,20 +18,7 @@ internal sealed class EngineLlama : IDisposable
 
     public EngineLlama(LlamaSize size, int rank, double scale)
     {
-        Model = CausalLM.Create(
-            new ModelConfig
-            {
-                Family = ModelFamily.Llama,
-                VocabSize = size.Vocabulary,
-                HiddenSize = size.Hidden,
-                IntermediateSize = size.Inner,
-                Layers = size.Layers,
-                Heads = size.Heads,
-                KeyValueHeads = size.Heads,
-                HeadDim = size.HeadSize,
-                MaxPositions = size.Tokens,
-            },
-            seed: 1);
+        Model = CausalLM.Create(Config(size), seed: 1);
         var random = new Random(2);
         foreach (var linear in Model.Linears().Where(linear => linear != Model.Head))
         {
@@ -48,6 +35,20 @@ internal sealed class EngineLlama : IDisposable
     }
 
     public CausalLM Model { get; }
+
+    /// <summary>The sizes as config.json has them.</summary>
+    public static ModelConfig Config(LlamaSize size) => new()
+    {
+        Family = ModelFamily.Llama,
+        VocabSize = size.Vocabulary,
+        HiddenSize = size.Hidden,
+        IntermediateSize = size.Inner,
+        Layers = size.Layers,
+        Heads = size.Heads,
+        KeyValueHeads = size.Heads,
+        HeadDim = size.HeadSize,
+        MaxPositions = size.Tokens,
+    };
 
     /// <summary>A and B of every linear.</summary>
     public IEnumerable<Parameter> Trained => adapters.SelectMany(adapter => (Parameter[])[adapter.A, adapter.B]);

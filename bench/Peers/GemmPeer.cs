@@ -62,7 +62,7 @@ internal static unsafe class GemmPeer
 
         // With beta 1 the sums grow over thousands of calls; nothing overflows, and both start over from zero.
         Reset();
-        contest.Run("gemm", name, Ours, Peer, Difference, 2e-5, 2.0 * m * n * k);
+        contest.Run("gemm", name, Ours, Peer, Difference, 2e-5, Work.Flops(2.0 * m * n * k));
     }
 
     private static torch.Tensor Uniform(Random random, long[] shape, float scale)

@@ -6,9 +6,15 @@ var groups = new Dictionary<string, Action<Contest>>
 {
     ["gemm"] = GemmPeer.Run,
     ["linear"] = LinearPeer.Run,
+    ["op"] = OpPeer.Run,
+    ["optimizer"] = OptimizerPeer.Run,
     ["step"] = StepPeer.Run,
+    ["generate"] = GeneratePeer.Run,
+    ["ppo"] = PpoPeer.Run,
+    ["load"] = LoadPeer.Run,
+    ["onnx"] = OnnxPeer.Run,
 };
-var (threads, repeats, clock, output) = (Environment.ProcessorCount, 15, "wall", (string?)null);
+var (threads, repeats, clock, output) = (Environment.ProcessorCount, 7, "wall", (string?)null);
 var only = groups.Keys.ToArray();
 for (var i = 0; i < args.Length; i += 2)
 {

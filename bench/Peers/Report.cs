@@ -5,6 +5,7 @@ using System.Text;
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using CudaLora.Kernels.Simd;
+using Microsoft.ML.OnnxRuntime;
 using TorchSharp;
 
 namespace CudaLora.Peers;
@@ -31,7 +32,8 @@ internal static class Report
             ["threads"] = $"{Workers.Count}",
             ["vectors"] = Vector512.IsHardwareAccelerated ? "512 bits" : "256 bits",
             ["runtime"] = RuntimeInformation.FrameworkDescription,
-            ["peer"] = $"TorchSharp {Version(typeof(torch))}, libtorch {torch.__version__}",
+            ["peer"] = $"TorchSharp {Version(typeof(torch))}, libtorch {torch.__version__}; of the group onnx ONNX "
+                + $"Runtime {OrtEnv.Instance().GetVersionString()}",
             ["repeats"] = $"{repeats}, alternating in one process, {clock} time",
             ["load"] = Load(),
         };
@@ -42,7 +44,7 @@ internal static class Report
 
     private static string Markdown(Dictionary<string, string> facts, IReadOnlyList<Outcome> outcomes)
     {
-        var text = new StringBuilder("# CudaLora and TorchSharp side by side\n\n");
+        var text = new StringBuilder("# CudaLora and libtorch side by side\n\n");
         foreach (var (name, value) in facts)
             text.Append(CultureInfo.InvariantCulture, $"- {name}: {value}\n");
         text.Append("\nTimes are medians per call. Ratio = peer / ours, median (quartiles) of neighbouring ");
@@ -50,18 +52,21 @@ internal static class Report
         foreach (var group in outcomes.GroupBy(o => o.Group))
         {
             text.Append(CultureInfo.InvariantCulture, $"\n## {group.Key}\n\n");
-            text.Append("| work | ours ms | peer ms | ratio | ours GFLOP/s | peer GFLOP/s | difference |\n");
-            text.Append("|---|---:|---:|---:|---:|---:|---:|\n");
+            text.Append("| work | ours ms | peer ms | ratio | ours | peer | | difference |\n");
+            text.Append("|---|---:|---:|---:|---:|---:|---|---:|\n");
             foreach (var o in group)
             {
                 text.Append(CultureInfo.InvariantCulture, $"| {o.Name} | {o.OursMs:f3} | {o.PeerMs:f3} ");
                 text.Append(CultureInfo.InvariantCulture, $"| {o.Ratio:f2} ({o.RatioLow:f2} to {o.RatioHigh:f2}) ");
-                text.Append(CultureInfo.InvariantCulture, $"| {o.OursGflops:f0} | {o.PeerGflops:f0} ");
+                text.Append(CultureInfo.InvariantCulture, $"| {Rate(o.OursRate)} | {Rate(o.PeerRate)} | {o.RateUnit} ");
                 text.Append(CultureInfo.InvariantCulture, $"| {o.Difference:e1} |\n");
             }
         }
         return text.ToString();
     }
+
+    private static string Rate(double? value) =>
+        value?.ToString(value < 10 ? "0.00" : "#,0", CultureInfo.InvariantCulture) ?? "";
 
     private static string Version(Type type) => type.Assembly.GetName().Version?.ToString(3) ?? "unknown";
 

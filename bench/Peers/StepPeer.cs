@@ -15,9 +15,7 @@ internal static class StepPeer
     private static void Case(Contest contest, LlamaSize size)
     {
         using var ours = new EngineLlama(size, Rank, Scale);
-        using var peer = new TorchLlama(
-            size, ours.Model.Parameters().ToDictionary(p => p.Path.Value, Copy),
-            ours.Trained.ToDictionary(p => p.Path.Value, Copy), Scale);
+        using var peer = TorchLlama.Of(ours, size, Scale);
 
         var random = new Random(3);
         var shape = Shape.Of(size.Batch, size.Tokens);
@@ -47,7 +45,7 @@ internal static class StepPeer
         }
 
         var name = $"{size.Layers} layers, {size.Hidden} wide, {size.Batch} x {size.Tokens} tokens, r {Rank}";
-        contest.Run("step", name, Ours, Peer, Difference, 1e-3);
+        contest.Run("step", name, Ours, Peer, Difference, 1e-3, Work.Tokens(tokens.Length));
     }
 
     private static double Distance(Tensor gradient, double factor, torch.Tensor peer)
@@ -56,12 +54,5 @@ internal static class StepPeer
         var expected = grad.data<float>().ToArray();
         var largest = expected.Max(Math.Abs);
         return gradient.ToArray().Select((value, i) => Math.Abs(value * factor - expected[i]) / largest).Max();
-    }
-
-    private static torch.Tensor Copy(Parameter parameter)
-    {
-        var shape = parameter.Value.Shape;
-        return torch.tensor(
-            parameter.Value.ToArray(), Enumerable.Range(0, shape.Rank).Select(axis => (long)shape[axis]).ToArray());
     }
 }

@@ -7,10 +7,10 @@ namespace CudaLora.Peers;
 
 /// <summary>
 /// A Llama with LoRA on all linears as one writes it in TorchSharp: fused attention, everything else from the torch
-/// functions, base weights frozen. Weights and adapters
-/// carry Hugging Face's names; both belong to the model from then on.
+/// functions, base weights frozen. Weights and adapters carry Hugging Face's names; both belong to the model from then
+/// on.
 /// </summary>
-internal sealed class TorchLlama : IDisposable
+internal sealed partial class TorchLlama : IDisposable
 {
     private readonly LlamaSize size;
     private readonly double scale;
@@ -37,6 +37,14 @@ internal sealed class TorchLlama : IDisposable
         optimizer = optim.AdamW(this.adapters.Values, lr: 1e-3, weight_decay: 0.01);
     }
 
+    /// <summary>The engine's model, with copies of its weights and adapters.</summary>
+    public static TorchLlama Of(EngineLlama model, LlamaSize size, double scale) => new(
+        size, model.Model.Parameters().ToDictionary(p => p.Path.Value, Copy),
+        model.Trained.ToDictionary(p => p.Path.Value, Copy), scale);
+
+    /// <summary>Whether the adapters take part; without them the model is PPO's reference.</summary>
+    public bool IsAdapted { get; set; } = true;
+
     /// <summary>The trained tensors by name.</summary>
     public IReadOnlyDictionary<string, Parameter> Adapters => adapters;
 
@@ -55,13 +63,12 @@ internal sealed class TorchLlama : IDisposable
     /// <summary>Mean cross-entropy; ids and labels (B, T), each label the next token, -100 ignored.</summary>
     public Tensor Loss(Tensor ids, Tensor labels)
     {
-        var x = weights["model.embed_tokens.weight"].index_select(0, ids.flatten())
-            .view(size.Batch, size.Tokens, size.Hidden); // (B, T, C)
-        for (var layer = 0; layer < size.Layers; layer++)
-            x = Block($"model.layers.{layer}.", x);
-        var logits = F.linear(Norm(x, "model.norm.weight"), weights["lm_head.weight"]); // (B, T, V)
+        var logits = Logits(Hidden(ids, null)); // (B, T, V)
         return F.cross_entropy(logits.view(-1, size.Vocabulary), labels.flatten());
     }
+
+    /// <summary>Logits (..., V) of hidden states (..., C).</summary>
+    public Tensor Logits(Tensor hidden) => F.linear(hidden, weights["lm_head.weight"]);
 
     public void Dispose()
     {
@@ -72,14 +79,29 @@ internal sealed class TorchLlama : IDisposable
         sin.Dispose();
     }
 
-    private Tensor Block(string p, Tensor x)
+    // ids (B, T) to (B, T, C); with a cache they follow what it holds, and the caller counts them there.
+    private Tensor Hidden(Tensor ids, Cache? cache)
     {
+        var x = weights["model.embed_tokens.weight"].index_select(0, ids.flatten())
+            .view(ids.shape[0], ids.shape[1], size.Hidden);
+        for (var layer = 0; layer < size.Layers; layer++)
+            x = Block(layer, x, cache);
+        return Norm(x, "model.norm.weight");
+    }
+
+    private Tensor Block(int layer, Tensor x, Cache? cache)
+    {
+        var p = $"model.layers.{layer}.";
+        var start = cache?.Length ?? 0;
         var h = Norm(x, p + "input_layernorm.weight");
-        var q = Rotate(Heads(Linear(p + "self_attn.q_proj", h)));
-        var k = Rotate(Heads(Linear(p + "self_attn.k_proj", h)));
+        var q = Rotate(Heads(Linear(p + "self_attn.q_proj", h)), start);
+        var k = Rotate(Heads(Linear(p + "self_attn.k_proj", h)), start);
         var v = Heads(Linear(p + "self_attn.v_proj", h));
-        var mixed = F.scaled_dot_product_attention(q, k, v, is_casual: true); // (B, H, T, D)
-        x += Linear(p + "self_attn.o_proj", mixed.transpose(1, 2).reshape(size.Batch, size.Tokens, size.Hidden));
+        if (cache is not null)
+            (k, v) = cache.Append(layer, k, v);
+        // A single query sees every key.
+        var mixed = F.scaled_dot_product_attention(q, k, v, is_casual: start == 0); // (B, H, T, D)
+        x += Linear(p + "self_attn.o_proj", mixed.transpose(1, 2).reshape(x.shape));
         h = Norm(x, p + "post_attention_layernorm.weight");
         var gated = F.silu(Linear(p + "mlp.gate_proj", h)) * Linear(p + "mlp.up_proj", h);
         return x + Linear(p + "mlp.down_proj", gated);
@@ -87,20 +109,27 @@ internal sealed class TorchLlama : IDisposable
 
     private Tensor Linear(string name, Tensor x)
     {
+        var y = F.linear(x, weights[name + ".weight"]);
+        if (!IsAdapted)
+            return y;
         var a = adapters[name + ".lora_A.weight"];
         var b = adapters[name + ".lora_B.weight"];
-        return F.linear(x, weights[name + ".weight"]) + F.linear(F.linear(x, a), b) * scale;
+        return y + F.linear(F.linear(x, a), b) * scale;
     }
 
     private Tensor Norm(Tensor x, string weight) =>
         x * rsqrt(x.square().mean([-1], keepdim: true) + 1e-6) * weights[weight];
 
-    private Tensor Heads(Tensor x) => x.view(size.Batch, size.Tokens, size.Heads, size.HeadSize).transpose(1, 2);
+    private Tensor Heads(Tensor x) => x.view(x.shape[0], x.shape[1], size.Heads, size.HeadSize).transpose(1, 2);
 
-    private Tensor Rotate(Tensor x)
+    private Tensor Rotate(Tensor x, int start)
     {
         var half = size.HeadSize / 2;
         var turned = cat([-x.slice(-1, half, size.HeadSize, 1), x.slice(-1, 0, half, 1)], -1);
-        return x * cos + turned * sin;
+        var count = x.shape[2];
+        return x * cos.narrow(0, start, count) + turned * sin.narrow(0, start, count);
     }
+
+    private static Tensor Copy(Engine.Parameter parameter) =>
+        tensor(parameter.Value.ToArray(), OpContest.Extents(parameter.Value.Shape));
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Compares CudaLora with TorchSharp (libtorch) side by side. Options: --only gemm,linear,step  --threads N  --repeats N
+# Compares CudaLora with TorchSharp (libtorch) side by side. Options: --only gemm,step and other groups  --threads N  --repeats N
 # --clock wall|cpu  --output DIR (below the current folder).
 #
 # libtorch 2.10 needs the libstdc++ of Debian 13 or Ubuntu 24.04 (GLIBCXX_3.4.32). Where the machine's is older, the
@@ -11,10 +11,12 @@ cache=${CUDALORA_PEER_CACHE:-$(cd "$here/../.." && pwd)/.cache/peers}
 app=$cache/app
 CUDALORA_COMMIT=$(git -C "$here" rev-parse --short HEAD 2>/dev/null || echo unknown)
 export CUDALORA_COMMIT
+# ONNX Runtime would send how it is used.
+export ORT_DISABLE_TELEMETRY=1
 
 dotnet publish "$here/CudaLora.Peers.csproj" -c Release -r linux-x64 --self-contained -o "$app" -v q -nologo
 
-library=$(ldconfig -p | awk '/libstdc\+\+\.so\.6 .*x86-64/ { print $NF; exit }')
+library=$(ldconfig -p | awk '/libstdc\+\+\.so\.6 .*x86-64/ && !seen++ { print $NF }')
 if grep -q GLIBCXX_3.4.32 "$library" 2>/dev/null; then
     exec "$app/CudaLora.Peers" "$@"
 fi

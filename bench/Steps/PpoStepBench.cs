@@ -8,42 +8,24 @@ namespace CudaLora.Bench.Steps;
 /// The parts of a PPO step on a Llama with 4 layers of width 256: 32 prompts of 32 tokens, responses of 48 tokens that
 /// no token ends, one pass in one mini-batch. Sampling goes through the key/value cache.
 /// </summary>
+[Config(typeof(BenchConfig))]
 public class PpoStepBench
 {
     private const int Prompts = 32;
     private const int PromptTokens = 32;
     private const int ResponseTokens = 48;
-    private const int Vocabulary = 2048;
 
     private CausalLM model = null!;
-    private IReadOnlyList<int>[] prompts = null!;
+    private int[][] prompts = null!;
     private int seed;
 
     /// <summary>Makes the model and the prompts.</summary>
     [GlobalSetup]
     public void Setup()
     {
-        model = CausalLM.Create(
-            new ModelConfig
-            {
-                Family = ModelFamily.Llama,
-                VocabSize = Vocabulary,
-                HiddenSize = 256,
-                IntermediateSize = 704,
-                Layers = 4,
-                Heads = 8,
-                KeyValueHeads = 8,
-                HeadDim = 32,
-                MaxPositions = 512,
-                TieWordEmbeddings = true,
-            },
-            1);
-        LoraAdapter.Create(
-            model, new LoraConfig { R = 8, LoraAlpha = 16, TargetModules = ModuleSelector.AllLinear },
-            new Generator(1));
-        var random = new Random(1);
-        prompts = [.. Enumerable.Range(0, Prompts).Select(_ => (IReadOnlyList<int>)
-            [.. Enumerable.Range(0, PromptTokens).Select(_ => random.Next(3, Vocabulary))])];
+        model = CausalLM.Create(SmallLlama.Config, 1);
+        LoraAdapter.Create(model, SmallLlama.Adapter, new Generator(1));
+        prompts = SmallLlama.Texts(1, Prompts, PromptTokens);
     }
 
     /// <summary>Releases the model.</summary>
@@ -52,6 +34,7 @@ public class PpoStepBench
 
     /// <summary>Sampling alone: 32 x 48 tokens.</summary>
     [Benchmark]
+    [Work(Tokens = Prompts * ResponseTokens)]
     public int Rollout() => model.Generate(
         prompts,
         new SamplingOptions { MaxNewTokens = ResponseTokens, StopIds = [], Seed = (ulong)seed++ })
@@ -59,6 +42,7 @@ public class PpoStepBench
 
     /// <summary>Forward of prompts and responses under policy and reference.</summary>
     [Benchmark]
+    [Work(Tokens = Prompts * (PromptTokens + ResponseTokens))]
     public float Scoring()
     {
         using var noGrad = GradMode.NoGrad();
@@ -74,6 +58,7 @@ public class PpoStepBench
 
     /// <summary>Forward and backward of a policy loss over all tokens.</summary>
     [Benchmark]
+    [Work(Tokens = Prompts * (PromptTokens + ResponseTokens))]
     public float Update()
     {
         using var scope = TensorScope.Begin();
@@ -87,9 +72,8 @@ public class PpoStepBench
 
     private (Tensor Ids, Tensor Labels) Texts()
     {
-        var random = new Random(2);
         var shape = Shape.Of(Prompts, PromptTokens + ResponseTokens);
-        var ids = Enumerable.Range(0, (int)shape.Count).Select(_ => random.Next(3, Vocabulary)).ToArray();
+        int[] ids = [.. SmallLlama.Texts(2, Prompts, PromptTokens + ResponseTokens).SelectMany(text => text)];
         return (Tensor.From(ids, shape), Tensor.From(ids, shape));
     }
 }

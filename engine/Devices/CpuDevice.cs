@@ -4,31 +4,9 @@ using System.Runtime.Intrinsics.X86;
 
 namespace CudaLora.Engine;
 
-internal sealed unsafe class CpuDevice : Device
+internal sealed unsafe class CpuDevice : HostDevice
 {
-    public override DeviceKind Kind => DeviceKind.Cpu;
-
     public override string Name { get; } = $"cpu ({Environment.ProcessorCount} threads, {Simd()})";
-
-    internal override void CopyFromHost(void* destination, ReadOnlySpan<byte> source)
-    {
-        fixed (byte* from = source)
-            Buffer.MemoryCopy(from, destination, source.Length, source.Length);
-    }
-
-    internal override void CopyToHost(void* source, Span<byte> destination)
-    {
-        fixed (byte* to = destination)
-            Buffer.MemoryCopy(source, to, destination.Length, destination.Length);
-    }
-
-    internal override void Copy(void* source, void* destination, long bytes) =>
-        Buffer.MemoryCopy(source, destination, bytes, bytes);
-
-    internal override void Clear(void* destination, long bytes) => NativeMemory.Clear(destination, (nuint)bytes);
-
-    internal override void Fill(void* destination, float value, long count) =>
-        new Span<float>(destination, checked((int)count)).Fill(value);
 
     private protected override void* AllocateBlock(long bytes)
     {

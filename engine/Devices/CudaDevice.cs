@@ -37,6 +37,7 @@ public sealed unsafe class CudaDevice : Device, IDisposable
     private readonly bool pools;
     private readonly bool ownsDriver;
     private CudaStream? copyStream;
+    private PinnedMemory? pinned;
 
     /// <summary>Opens a device of <paramref name="driver"/>.</summary>
     /// <param name="driver">Any driver; it is disposed with the device when it can be and the device owns it.</param>
@@ -74,6 +75,9 @@ public sealed unsafe class CudaDevice : Device, IDisposable
 
     /// <summary>A second stream, for copies beside the work of <see cref="Stream"/>.</summary>
     public CudaStream CopyStream => copyStream ??= new CudaStream(Context);
+
+    /// <summary>Host memory that copies read and write while the device works.</summary>
+    internal Device PinnedMemory => pinned ??= new PinnedMemory(Context);
 
     /// <summary>Matrix products.</summary>
     public IGemm Gemm { get; }

@@ -80,7 +80,7 @@ public abstract unsafe class Device
     }
 
     /// <summary>
-    /// Times <see cref="TrimPool"/> took memory away: addresses in a captured graph are then not valid.
+    /// Times memory was given back to the system: addresses in a captured graph are then not valid.
     /// </summary>
     internal int PoolGeneration { get; private set; }
 
@@ -131,6 +131,18 @@ public abstract unsafe class Device
                 return;
             }
             (free[storage.Bucket] ??= new Stack<Storage>()).Push(storage);
+        }
+    }
+
+    /// <summary>Gives a block that nothing else holds back to the system.</summary>
+    internal void Discard(Storage storage)
+    {
+        lock (gate)
+        {
+            PoolGeneration++;
+            inUse -= storage.Capacity;
+            reserved -= storage.Capacity;
+            FreeBlock(storage.Pointer, storage.Capacity);
         }
     }
 

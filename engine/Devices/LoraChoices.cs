@@ -10,11 +10,14 @@ namespace CudaLora.Engine;
 /// <param name="K">Terms of each sum, the adapter's apart.</param>
 /// <param name="Rank">The adapter's.</param>
 /// <param name="Bias">A bias is added.</param>
-public readonly record struct LoraProduct(bool Backward, int M, int N, int K, int Rank, bool Bias)
+/// <param name="FourBit">W0 is 4-bit codes.</param>
+public readonly record struct LoraProduct(
+    bool Backward, int M, int N, int K, int Rank, bool Bias, bool FourBit = false)
 {
     /// <inheritdoc/>
     public override string ToString() =>
-        $"{(Backward ? "backward" : "forward")} ({M}, {N}, {K}) r {Rank}{(Bias ? " bias" : "")}";
+        $"{(Backward ? "backward" : "forward")} ({M}, {N}, {K}) r {Rank}{(Bias ? " bias" : "")}"
+        + (FourBit ? " 4-bit" : "");
 }
 
 /// <summary>

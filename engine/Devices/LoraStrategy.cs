@@ -31,4 +31,11 @@ public enum LoraStrategy
     /// As <see cref="Fused"/> by mma.sync alone, whose smaller tiles fill a large device with smaller products.
     /// </summary>
     FusedMma,
+
+    /// <summary>
+    /// With a 4-bit base and at most 256 tokens: as <see cref="FusedMma"/>, but W0 is decoded in registers and never
+    /// written. With another base, more tokens, and for dX under dropout it is composed. Layers without an adapter run
+    /// so too when it is the fastest.
+    /// </summary>
+    FusedNf4,
 }

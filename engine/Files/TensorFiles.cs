@@ -29,13 +29,13 @@ public static unsafe class TensorFiles
         foreach (var (name, value) in tensors)
         {
             var entry = file.Entry(name);
-            if (!Matches(entry, value.Shape))
-                throw new UserErrorException(
-                    $"{path}: tensor '{name}' must have shape {value.Shape}, but has {entry.ShapeText}");
             if (value.DType == DType.U8 != (entry.DType == SafetensorsDType.U8))
                 throw new UserErrorException(
                     $"{path}: tensor '{name}' must be {value.DType}, but is {entry.DType.FileName()}: "
                     + "8-bit and 32-bit states do not mix");
+            if (!Matches(entry, value.Shape))
+                throw new UserErrorException(
+                    $"{path}: tensor '{name}' must have shape {value.Shape}, but has {entry.ShapeText}");
             using var host = Tensor.Unscoped(value.Shape, value.DType, Device.Cpu);
             if (value.DType == DType.U8)
             {

@@ -12,6 +12,8 @@ public sealed class Linear : Module
 {
     private Parameter? weight;
     private QuantizedTensor? aside;
+    private readonly bool sharesWeight;
+    private int adaptersOnWeight;
 
     /// <summary>A layer whose parameters <c>weight</c> (out, in) and <c>bias</c> (out) come from a source.</summary>
     /// <param name="path">Name of the layer.</param>
@@ -52,7 +54,7 @@ public sealed class Linear : Module
     /// <summary>A layer without bias that shares its weight with another, an output layer with the embedding; that one
     /// owns it.</summary>
     public Linear(ParameterPath path, Parameter tied)
-        : base(path) => weight = tied;
+        : base(path) => (weight, sharesWeight) = (tied, true);
 
     /// <summary>True when files hold the weights transposed, (in, out): PEFT's fan_in_fan_out.</summary>
     public bool IsConv1D { get; }
@@ -96,6 +98,25 @@ public sealed class Linear : Module
         var zeros = Tensor.Owned(Shape.Of(OutFeatures), device: Device);
         zeros.Clear();
         Bias = Own(new Parameter(Path / "bias", zeros));
+    }
+
+    /// <summary>
+    /// Lays the frozen BF16 weight on a CUDA device out with room for an adapter's matrices beside and below it, so that
+    /// layer and adapter are one matrix without a second copy. It holds until <see cref="ReleaseAdapterRoom"/> was called
+    /// as often. Weights of other types, and those shared with an embedding, stay as they are.
+    /// </summary>
+    public void ReserveAdapterRoom()
+    {
+        adaptersOnWeight++;
+        if (weight is { } floats && !sharesWeight)
+            floats.Value.MakeAdapterRoom();
+    }
+
+    /// <summary>Undoes one <see cref="ReserveAdapterRoom"/>.</summary>
+    public void ReleaseAdapterRoom()
+    {
+        if (--adaptersOnWeight == 0 && weight is { } floats && !sharesWeight)
+            floats.Value.RemoveAdapterRoom();
     }
 
     /// <summary>Exchanges the 4-bit weights for others of the same shape; the former are released.</summary>

@@ -23,6 +23,9 @@ public sealed class Parameter : IDisposable
         get => Value.RequiresGrad;
         set
         {
+            // What trains is read by ops and the optimiser as it comes.
+            if (value)
+                Value.RemoveAdapterRoom();
             Value.RequiresGrad = value;
             if (!value)
                 Value.ReleaseGrad();

@@ -10,9 +10,12 @@ namespace CudaLora.Engine;
 internal static unsafe class CudaProduct
 {
     /// <summary>A factor as the product reads it.</summary>
-    public readonly struct Factor(ulong address, Storage? copy)
+    public readonly struct Factor(ulong address, int pitch, Storage? copy)
     {
         public ulong Address => address;
+
+        /// <summary>Elements from row to row of a matrix.</summary>
+        public int Pitch => pitch;
 
         public void Release() => copy?.Release();
     }
@@ -20,24 +23,34 @@ internal static unsafe class CudaProduct
     /// <summary>The element type of a tensor's products.</summary>
     public static GemmType TypeOf(DType dtype) => dtype == DType.BF16 ? GemmType.BF16 : GemmType.F32;
 
-    /// <summary><paramref name="tensor"/> in <paramref name="dtype"/>: itself, or a copy to be released.</summary>
+    /// <summary>
+    /// <paramref name="tensor"/> in <paramref name="dtype"/>, its rows without gaps: itself, or a copy to be released.
+    /// </summary>
     public static Factor As(DType dtype, Tensor tensor)
     {
+        var dense = tensor.HasAdapterRoom ? tensor.RentDense() : null;
+        var (address, pitch) = (dense is null ? tensor.DeviceAddress : (ulong)dense.Pointer, tensor.Shape[^1]);
         if (tensor.DType == dtype)
-            return new Factor(tensor.DeviceAddress, null);
+            return new Factor(address, pitch, dense);
         var copy = tensor.Device.Rent(Math.Max(1, tensor.Count) * dtype.Size());
         Cast.Run(
-            Of(tensor).Stream, tensor.DeviceAddress, CastOf(tensor.DType), (ulong)copy.Pointer, CastOf(dtype),
-            tensor.Count);
-        return new Factor((ulong)copy.Pointer, copy);
+            Of(tensor).Stream, address, CastOf(tensor.DType), (ulong)copy.Pointer, CastOf(dtype), tensor.Count);
+        dense?.Release();
+        return new Factor((ulong)copy.Pointer, pitch, copy);
     }
+
+    /// <summary>A weight in <paramref name="dtype"/>, with room between its rows if that is how it lies.</summary>
+    public static Factor Rows(DType dtype, Tensor weight) => weight.HasAdapterRoom && weight.DType == dtype
+        ? new Factor(weight.RowsAddress, weight.RowPitch, null)
+        : As(dtype, weight);
 
     /// <summary>
     /// to (m, n) = alpha op(a) op(b) + (add ? to : 0) on dense matrices of <paramref name="dtype"/>. A target of the
-    /// other type gets a sum in F32 where the library has one, else by way of a copy.
+    /// other type gets a sum in F32 where the library has one, else by way of a copy. Rows of b may have a pitch.
     /// </summary>
     public static void Run(
-        DType dtype, bool transA, bool transB, int m, int n, int k, float alpha, ulong a, ulong b, Tensor to, bool add)
+        DType dtype, bool transA, bool transB, int m, int n, int k, float alpha, ulong a, ulong b, Tensor to, bool add,
+        int pitchB = 0)
     {
         if (m == 0 || n == 0)
             return;
@@ -49,6 +62,8 @@ internal static unsafe class CudaProduct
             return;
         }
         var shape = GemmShape.Dense(m, n, k, transA, transB, TypeOf(dtype), TypeOf(to.DType));
+        if (pitchB > 0)
+            shape = shape with { Ldb = pitchB };
         if (dtype == DType.BF16 || to.DType == DType.F32)
         {
             device.Gemm.Run(device.Stream, shape, a, b, to.DeviceAddress, alpha, add ? 1 : 0);

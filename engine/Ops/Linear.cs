@@ -86,8 +86,8 @@ internal sealed unsafe class LinearOp : Op
         var (m, n, k) = (y.Shape.Rows, weight.Shape[0], weight.Shape[1]);
         if (bias is not null)
             CudaProduct.FillRows(y, bias);
-        var w = CudaProduct.As(x.DType, weight);
-        CudaProduct.Run(x.DType, false, true, m, n, k, 1, x.DeviceAddress, w.Address, y, bias is not null);
+        var w = CudaProduct.Rows(x.DType, weight);
+        CudaProduct.Run(x.DType, false, true, m, n, k, 1, x.DeviceAddress, w.Address, y, bias is not null, w.Pitch);
         w.Release();
     }
 
@@ -95,8 +95,8 @@ internal sealed unsafe class LinearOp : Op
     public static void InputGradCuda(Tensor weight, Tensor dy, Tensor g, bool add)
     {
         var (m, n, k) = (dy.Shape.Rows, weight.Shape[0], weight.Shape[1]);
-        var w = CudaProduct.As(dy.DType, weight);
-        CudaProduct.Run(dy.DType, false, false, m, k, n, 1, dy.DeviceAddress, w.Address, g, add);
+        var w = CudaProduct.Rows(dy.DType, weight);
+        CudaProduct.Run(dy.DType, false, false, m, k, n, 1, dy.DeviceAddress, w.Address, g, add, w.Pitch);
         w.Release();
     }
 

@@ -26,9 +26,9 @@ internal static unsafe class LoraDecoding
         LoraDecode.Up(
             stream,
             new(
-                x.DeviceAddress, weight.DeviceAddress, s is null ? 0 : (ulong)s.Pointer, b?.DeviceAddress ?? 0,
-                bias?.DeviceAddress ?? 0, y.DeviceAddress, tokens, inputs, outputs, ranks, inputs, inputs, outputs,
-                scale));
+                x.DeviceAddress, weight.RowsAddress, s is null ? 0 : (ulong)s.Pointer, b?.DeviceAddress ?? 0,
+                bias?.DeviceAddress ?? 0, y.DeviceAddress, tokens, inputs, outputs, ranks, inputs,
+                weight.RowPitch, outputs, scale));
         s?.Release();
         return true;
     }

@@ -10,9 +10,10 @@ namespace CudaLora.Engine;
 internal unsafe partial class LoraLinearOp
 {
     // Rows of S and dS are whole units of 16 bytes in BF16.
-    private int RankPitch => x.DType == DType.BF16 ? (Rank + 7) / 8 * 8 : Rank;
+    private int RankPitch => shared?.Shape[^1] ?? (x.DType == DType.BF16 ? (Rank + 7) / 8 * 8 : Rank);
 
-    private float Kept => dropout.Probability == 0 ? 1 : 1 / (1 - dropout.Probability);
+    // Rows of S and dS that a product reads: all, where several layers share them.
+    private int Ranks => shared?.Shape[^1] ?? Rank;
 
     // A and B are kept until backward; x only where it is needed.
     private CudaDevice Cuda => CudaProduct.Of(a);
@@ -25,15 +26,18 @@ internal unsafe partial class LoraLinearOp
     /// <summary>
     /// W0 (out, in) in the type of the products: itself, a cast copy, or what a 4-bit base is decoded to.
     /// </summary>
-    private protected virtual CudaProduct.Factor BaseAs(DType dtype) => CudaProduct.As(
+    private protected virtual CudaProduct.Factor BaseAs(DType dtype) => CudaProduct.Rows(
         dtype, weight ?? throw new NotSupportedException($"[{Name}] with a 4-bit base runs on the CPU only"));
+
+    /// <summary>The 4-bit base, or null.</summary>
+    private protected virtual QuantizedTensor? Codes => null;
 
     /// <summary>W0 in BF16 into a buffer with wider rows.</summary>
     private protected virtual void PadBase(ulong to, int pitch)
     {
         var (n, k) = (b.Shape[0], a.Shape[1]);
         var w = BaseAs(DType.BF16);
-        LoraPack.Pad(Cuda.Stream, n, new(w.Address, to, k, k, pitch));
+        LoraPack.Pad(Cuda.Stream, n, new(w.Address, to, k, w.Pitch, pitch));
         w.Release();
     }
 
@@ -42,76 +46,71 @@ internal unsafe partial class LoraLinearOp
         if (y.Count == 0)
             return;
         RequireAdapterType();
-        if (dropout.Probability == 0 && TryDecode(y))
+        if (shared is null && dropout.Probability == 0 && TryDecode(y))
             return;
-        var s = (ulong)RentScratch<byte>((long)y.Shape.Rows * RankPitch * x.DType.Size()); // S = drop(x) Aᵀ (M, r)
-        Thin(x, a, 1, a.Shape[1], true, 0, null, s, Kept);
-        var product = new LoraProduct(false, y.Shape.Rows, b.Shape[0], a.Shape[1], Rank, bias is not null);
+        var s = S();
+        var product = new LoraProduct(false, y.Shape.Rows, b.Shape[0], a.Shape[1], Rank, bias is not null,
+            Codes is not null);
         Forward(StrategyOf(product, y, null), y, s);
+        down?.ReadByOne();
     }
 
     protected override void BackwardCuda(Tensor y, Tensor dy)
     {
         if (dy.Count == 0)
             return;
-        var (rows, needsDs) = (dy.Shape.Rows, NeedsGrad(a) || NeedsGrad(x));
-        var small = needsDs ? dy.Device.Rent((long)rows * RankPitch * x.DType.Size()) : null; // dS (M, r)
-        var ds = small is null ? 0 : (ulong)small.Pointer;
+        var (rows, needsDs) = (dy.Shape.Rows, shared is null ? NeedsGrad(a) || NeedsGrad(x) : NeedsGrad(shared));
+        var small = needsDs && shared is null
+            ? dy.Device.Rent((long)rows * RankPitch * x.DType.Size()) // dS (M, r)
+            : null;
+        var ds = shared is null ? At(small) : needsDs ? down!.GradOfS(shared).DeviceAddress + SlotBytes : 0;
         if (needsDs || NeedsGrad(b))
         {
             // One pass over dY: dS = s dY B, and dB = s dYᵀ S.
-            Thin(dy, needsDs ? b : null, Rank, 1, false, NeedsGrad(b) ? (ulong)Scratch<byte>() : 0, b, ds, scale);
+            LoraThinPass.Run(
+                dy, Rank, RankPitch, default, scale,
+                needsDs ? LoraThinPass.Factor.Columns(b.DeviceAddress, Rank) : default, ds,
+                NeedsGrad(b) ? KeptS : 0, new LoraThinPass.Reduction(b, 0, Rank, Transposed: true));
         }
-        if (NeedsGrad(a))
-            Thin(x, null, 0, 0, true, ds, a, 0, Kept); // dA = dSᵀ drop(x)
+        if (shared is null && NeedsGrad(a))
+            LoraThinPass.Run( // dA = dSᵀ drop(x)
+                x, Rank, RankPitch, dropout, LoraThinPass.Kept(dropout), default, 0, ds,
+                new LoraThinPass.Reduction(a, 0, Rank, Transposed: false));
         LinearOp.WeightGradCuda(x, weight, bias, dy);
-        if (NeedsGrad(x))
+        if (NeedsGrad(x) && shared is not null)
+        {
+            down!.AddLater(this, dy);
+        }
+        else if (NeedsGrad(x))
         {
             var g = GradOf(x, out var add);
-            var product = new LoraProduct(true, rows, a.Shape[1], b.Shape[0], Rank, false);
-            InputGrad(StrategyOf(product, g, dy), dy, ds, g, add);
+            InputGrad(dy, ds, g, add);
         }
         small?.Release();
     }
 
-    // A pass over wide (rows, cols): projected = drop(wide) u to `projected` (rows, r), and leftᵀ drop(wide) to the
-    // gradient of `reduced`, A (r, cols) or B (cols, r).
-    private void Thin(
-        Tensor wide, Tensor? u, int uCol, int uRank, bool drops, ulong left, Tensor? reduced, ulong projected,
-        float factor)
+    /// <summary>dX (+)= dY W0 + drop'(dS A), given dS: this layer's, or all of those that share it.</summary>
+    public void InputGrad(Tensor dy, ulong ds, Tensor g, bool add)
     {
-        var (rows, cols, bf16) = (wide.Shape.Rows, wide.Shape[^1], wide.DType == DType.BF16);
-        var device = Cuda;
-        var (across, perChunk) = (LoraThin.ColumnParts(cols, bf16), LoraThin.RowsPerChunk(rows, cols, Rank, bf16));
-        var (down, pitch) = (LoraThin.RowParts(rows, perChunk), LoraThin.ReducedPitch(cols));
-        var projectedParts = u is null ? null : device.Rent((long)across * rows * Rank * sizeof(float));
-        var reducedParts = left == 0 ? null : device.Rent((long)down * Rank * pitch * sizeof(float));
-        var threshold = drops ? LoraThin.Threshold(dropout.Probability) : 0;
-        LoraThin.Pass(
-            device.Stream,
-            new(
-                wide.DeviceAddress, u?.DeviceAddress ?? 0, left, At(projectedParts), At(reducedParts), dropout.Seed,
-                dropout.Stream, dropout.StreamBase, rows, cols, cols, Rank, uCol, uRank, RankPitch, perChunk,
-                threshold),
-            bf16);
-        if (projectedParts is not null)
-        {
-            LoraThin.Sum(
-                device.Stream,
-                new(
-                    At(projectedParts), projected, across, rows, Rank, Rank, RankPitch, 1, factor, 0, bf16 ? 1 : 0));
-            projectedParts.Release();
-        }
-        if (reducedParts is null)
-            return;
-        var g = GradOf(reduced!, out var add);
-        var (outRow, outCol) = reduced == a ? (cols, 1) : (1, Rank);
-        LoraThin.Sum(
-            device.Stream,
-            new(
-                At(reducedParts), g.DeviceAddress, down, Rank, cols, pitch, outRow, outCol, factor, add ? 1 : 0,
-                g.DType == DType.BF16 ? 1 : 0));
-        reducedParts.Release();
+        var product = new LoraProduct(
+            true, dy.Shape.Rows, a.Shape[1], b.Shape[0], Ranks, false, Codes is not null);
+        InputGrad(StrategyOf(product, g, dy), dy, ds, g, add);
+    }
+
+    private ulong SlotBytes => (ulong)(slot * x.DType.Size());
+
+    private ulong KeptS => shared is null ? (ulong)Scratch<byte>() : shared.DeviceAddress + SlotBytes;
+
+    // S = drop(x) Aᵀ (M, r), here or where it is made for several layers.
+    private ulong S()
+    {
+        if (shared is not null)
+            return KeptS;
+        var s = (ulong)RentScratch<byte>((long)x.Shape.Rows * RankPitch * x.DType.Size());
+        LoraThinPass.Run(
+            x, Rank, RankPitch, dropout, LoraThinPass.Kept(dropout),
+            LoraThinPass.Factor.Rows(a.DeviceAddress, a.Shape[1]), s, 0);
+        return s;
     }
 
     private static ulong At(Storage? storage) => storage is null ? 0 : (ulong)storage.Pointer;
@@ -141,13 +140,16 @@ internal unsafe partial class LoraLinearOp
         using var trial = Tensor.Owned(to.Shape, to.DType, to.Device);
         if (ds is not null)
             to.Device.Clear(ds.Pointer, (long)product.M * RankPitch * sizeof(ushort));
-        ReadOnlySpan<LoraStrategy> all =
-            [LoraStrategy.Composed, LoraStrategy.BlockMatrix, LoraStrategy.Fused, LoraStrategy.FusedMma];
+        List<LoraStrategy> all = [LoraStrategy.Composed, LoraStrategy.BlockMatrix, LoraStrategy.Fused];
+        if (HasWgmma)
+            all.Add(LoraStrategy.FusedMma);
+        if (Codes is not null && QuantizedProduct.Suits(x.DType, product.M))
+            all.Add(LoraStrategy.FusedNf4);
         var chosen = choices.Choose(
-            product, HasWgmma ? all : all[..^1], strategy =>
+            product, [.. all], strategy =>
             {
                 if (dy is null)
-                    Forward(strategy, trial, (ulong)Scratch<byte>());
+                    Forward(strategy, trial, KeptS);
                 else
                     InputGrad(strategy, dy, At(ds), trial, false);
             });

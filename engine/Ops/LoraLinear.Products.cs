@@ -13,23 +13,28 @@ internal unsafe partial class LoraLinearOp
         if (!bf16)
         {
             ForwardBaseCuda(y, false);
-            CudaProduct.Run(DType.F32, false, true, m, n, Rank, scale, s, b.DeviceAddress, y, true);
+            AddAdapterF32(m, n, s, y);
             return;
         }
-        if (strategy == LoraStrategy.BlockMatrix && Rank <= LoraBlockMatrix.Pad)
+        if (strategy == LoraStrategy.BlockMatrix && Ranks <= LoraBlockMatrix.Pad && WidensInput)
         {
             ForwardBlock(y, s);
             return;
         }
-        var packed = device.Rent((long)n * RankPitch * sizeof(ushort)); // s B (N, r) in BF16
+        if (DecodesInRegisters(strategy, m) && (bias is null || bias.DType == DType.F32))
+        {
+            QuantizedProduct.Forward(x, Codes!, bias, s, RankPitch, b, scale, y);
+            return;
+        }
+        var packed = device.Rent((long)n * OwnPitch * sizeof(ushort)); // s B (N, r) in BF16
         var sb = (ulong)packed.Pointer;
-        LoraPack.Pack(device.Stream, new(0, b.DeviceAddress, 0, sb, 0, n, Rank, 0, RankPitch, scale));
+        LoraPack.Pack(device.Stream, new(0, b.DeviceAddress, 0, sb, 0, n, Rank, 0, OwnPitch, 0, Rank, scale));
         if (!IsFused(strategy) || !ForwardFused(strategy, y, s, sb))
         {
             // The adapter's part first: rounded after the base's, most of what it adds would be below half a unit of
             // the sum and be lost, step after step the same way.
             device.Gemm.Run(
-                device.Stream, Bf16(m, n, Rank, true, RankPitch, RankPitch, n), s, sb, y.DeviceAddress, 1, 0);
+                device.Stream, Bf16(m, n, Rank, true, RankPitch, OwnPitch, n), s, sb, y.DeviceAddress, 1, 0);
             ForwardBaseCuda(y, true);
         }
         packed.Release();
@@ -41,14 +46,22 @@ internal unsafe partial class LoraLinearOp
         var (m, k, bf16, device) = (dy.Shape.Rows, a.Shape[1], x.DType == DType.BF16, Cuda);
         // Under dropout the adapter's part is masked before it is added.
         var joins = bf16 && dropout.Probability == 0;
-        if (joins && strategy == LoraStrategy.BlockMatrix && Rank <= LoraBlockMatrix.Pad)
+        if (joins && strategy == LoraStrategy.BlockMatrix && Ranks <= LoraBlockMatrix.Pad && b.Shape[0] <= k)
         {
             InputGradBlock(dy, ds, g, add);
             return;
         }
-        var packed = bf16 ? device.Rent((long)Rank * Pitch(k) * sizeof(ushort)) : null; // A (r, K) in BF16
+        if (joins && DecodesInRegisters(strategy, m))
+        {
+            var stacked = down?.RentStacked();
+            QuantizedProduct.InputGrad(
+                dy, Codes!, ds, RankPitch, stacked is null ? a.DeviceAddress : At(stacked), Ranks, g, add);
+            stacked?.Release();
+            return;
+        }
+        var packed = bf16 ? device.Rent((long)Ranks * Pitch(k) * sizeof(ushort)) : null; // A (r, K) in BF16
         if (bf16)
-            LoraPack.Pack(device.Stream, new(a.DeviceAddress, 0, At(packed), 0, k, 0, Rank, Pitch(k), 0, 1));
+            PackA(At(packed), Pitch(k));
         if (!(joins && IsFused(strategy) && InputGradFused(strategy, dy, ds, At(packed), g, add)))
         {
             if (dropout.Probability == 0)
@@ -68,7 +81,7 @@ internal unsafe partial class LoraLinearOp
         var w = BaseAs(x.DType);
         CudaProduct.Run(
             x.DType, false, true, y.Shape.Rows, b.Shape[0], a.Shape[1], 1, x.DeviceAddress, w.Address, y,
-            add || bias is not null);
+            add || bias is not null, w.Pitch);
         w.Release();
         if (bias is not null && add)
             CudaProduct.FillRows(y, bias, add);
@@ -79,8 +92,18 @@ internal unsafe partial class LoraLinearOp
     {
         var w = BaseAs(dy.DType);
         CudaProduct.Run(
-            dy.DType, false, false, dy.Shape.Rows, a.Shape[1], b.Shape[0], 1, dy.DeviceAddress, w.Address, g, add);
+            dy.DType, false, false, dy.Shape.Rows, a.Shape[1], b.Shape[0], 1, dy.DeviceAddress, w.Address, g, add,
+            w.Pitch);
         w.Release();
+    }
+
+    /// <summary>g (+)= dY W0, a product of its own: a 4-bit base takes its fastest way.</summary>
+    public void InputGradBase(Tensor dy, Tensor g, bool add)
+    {
+        if (Codes is { } codes)
+            QuantizedLinearOp.InputGradCuda(codes, dy, g, add);
+        else
+            InputGradBaseCuda(dy, g, add);
     }
 
     private void AddMasked(int m, int k, ulong ds, ulong packed, Tensor g, bool add)
@@ -98,11 +121,21 @@ internal unsafe partial class LoraLinearOp
     {
         var bf16 = x.DType == DType.BF16;
         var shape = new GemmShape(
-            m, k, Rank, false, false, CudaProduct.TypeOf(x.DType), CudaProduct.TypeOf(type), RankPitch,
+            m, k, Ranks, false, false, CudaProduct.TypeOf(x.DType), CudaProduct.TypeOf(type), RankPitch,
             bf16 ? Pitch(k) : k, k);
         var device = Cuda;
-        device.Gemm.Run(device.Stream, shape, ds, bf16 ? packed : a.DeviceAddress, to, 1, beta);
+        if (bf16 || down is null)
+        {
+            device.Gemm.Run(device.Stream, shape, ds, bf16 ? packed : a.DeviceAddress, to, 1, beta);
+            return;
+        }
+        var stacked = down.RentStacked();
+        device.Gemm.Run(device.Stream, shape, ds, At(stacked), to, 1, beta);
+        stacked.Release();
     }
+
+    private bool DecodesInRegisters(LoraStrategy strategy, int tokens) =>
+        strategy == LoraStrategy.FusedNf4 && Codes is not null && QuantizedProduct.Suits(x.DType, tokens);
 
     private static bool IsFused(LoraStrategy strategy) => strategy is LoraStrategy.Fused or LoraStrategy.FusedMma;
 
@@ -113,7 +146,7 @@ internal unsafe partial class LoraLinearOp
     {
         var (m, n, k) = (y.Shape.Rows, b.Shape[0], a.Shape[1]);
         var w = BaseAs(DType.BF16);
-        var reads = GemmMma.Reads(x.DeviceAddress, k) && GemmMma.Reads(w.Address, k);
+        var reads = GemmMma.Reads(x.DeviceAddress, k) && GemmMma.Reads(w.Address, w.Pitch);
         if (reads && UsesWgmma(strategy) && LoraWgmma.Reads(y.DeviceAddress, n))
         {
             if (bias is not null)
@@ -121,8 +154,8 @@ internal unsafe partial class LoraLinearOp
             LoraWgmma.Launch(
                 Cuda.Stream, backward: false,
                 LoraWgmma.Forward(
-                    Cuda.Context, x.DeviceAddress, w.Address, y.DeviceAddress, s, sb, m, n, k, Rank, k, k, n, RankPitch,
-                    RankPitch, bias is not null));
+                    Cuda.Context, x.DeviceAddress, w.Address, y.DeviceAddress, s, sb, m, n, k, Rank, k, w.Pitch, n,
+                    RankPitch, OwnPitch, bias is not null));
         }
         else if (reads)
         {
@@ -130,7 +163,7 @@ internal unsafe partial class LoraLinearOp
                 Cuda.Stream, false, true, 1,
                 new(
                     x.DeviceAddress, w.Address, y.DeviceAddress, 0, 0, 0, s, sb, bias?.DeviceAddress ?? 0, m, n, k, k,
-                    k, n, Rank, RankPitch, RankPitch, 1, 0, 1));
+                    w.Pitch, n, Rank, RankPitch, OwnPitch, 1, 0, 1));
         }
         w.Release();
         return reads;
@@ -140,87 +173,112 @@ internal unsafe partial class LoraLinearOp
     {
         var (m, n, k) = (dy.Shape.Rows, b.Shape[0], a.Shape[1]);
         var w = BaseAs(DType.BF16);
-        var reads = GemmMma.Reads(dy.DeviceAddress, n) && GemmMma.Reads(w.Address, k);
+        var reads = GemmMma.Reads(dy.DeviceAddress, n) && GemmMma.Reads(w.Address, w.Pitch);
         if (reads && UsesWgmma(strategy) && LoraWgmma.Reads(g.DeviceAddress, k))
         {
             LoraWgmma.Launch(
                 Cuda.Stream, backward: true,
                 LoraWgmma.Backward(
-                    Cuda.Context, dy.DeviceAddress, w.Address, g.DeviceAddress, ds, packed, m, k, n, Rank, n, k, k,
-                    RankPitch, Pitch(k), add));
+                    Cuda.Context, dy.DeviceAddress, w.Address, g.DeviceAddress, ds, packed, m, k, n, Ranks, n, w.Pitch,
+                    k, RankPitch, Pitch(k), add));
         }
         else if (reads)
         {
             GemmMma.Launch(
                 Cuda.Stream, false, false, 1,
                 new(
-                    dy.DeviceAddress, w.Address, g.DeviceAddress, 0, 0, 0, ds, packed, 0, m, k, n, n, k, k, Rank,
-                    RankPitch, Pitch(k), 1, add ? 1 : 0, 1));
+                    dy.DeviceAddress, w.Address, g.DeviceAddress, 0, 0, 0, ds, packed, 0, m, k, n, n, w.Pitch, k,
+                    Ranks, RankPitch, Pitch(k), 1, add ? 1 : 0, 1));
         }
         w.Release();
         return reads;
     }
 
+    // Bytes decide whether x is widened to [x | S]: that reads and writes x once, for all layers that share S, where the
+    // composed way reads and writes y once more, for each. With as many the widened product wins: it rounds once.
+    private bool WidensInput => a.Shape[1] <= (down?.Outputs ?? b.Shape[0]);
+
     // One product of the library on rows [x | S] and [W0 | s B]; only the columns in use are multiplied.
     private void ForwardBlock(Tensor y, ulong s)
     {
-        var (m, device) = (y.Shape.Rows, Cuda);
-        var block = Block();
-        var (matrix, wide) = (Widen(block, needsB: true), device.Rent((long)m * block.InputPitch * sizeof(ushort)));
-        LoraPack.Pad(device.Stream, m, new(x.DeviceAddress, At(wide), block.Inputs, block.Inputs, block.InputPitch));
-        LoraPack.Pad(
-            device.Stream, m,
-            new(s, At(wide) + (2 * (ulong)block.Inputs), Rank, RankPitch, block.InputPitch));
+        var (m, device, block) = (y.Shape.Rows, Cuda, Block());
+        var matrix = Matrix(block, out var rented);
+        var wide = down?.Widened(block.InputPitch) ?? Widened(x, block.InputPitch, s, Rank);
+        LoraPack.Pack(
+            device.Stream,
+            new(
+                0, b.DeviceAddress, 0, matrix + (2 * (ulong)block.Inputs), 0, block.Outputs, Rank, 0, block.InputPitch,
+                slot, Ranks, scale));
         if (bias is not null)
             CudaProduct.FillRows(y, bias);
         device.Gemm.Run(
-            device.Stream, block.Forward(m, block.Outputs) with { K = block.Inputs + Rank }, At(wide), At(matrix),
+            device.Stream, block.Forward(m, block.Outputs) with { K = block.Inputs + Ranks }, At(wide), matrix,
             y.DeviceAddress, 1, bias is null ? 0 : 1);
-        wide.Release();
-        matrix.Release();
+        if (down is null)
+            wide.Release();
+        rented?.Release();
     }
 
+    // The same way back: dY is copied where that is fewer bytes than reading and writing dX once more.
     private void InputGradBlock(Tensor dy, ulong ds, Tensor g, bool add)
     {
-        var (m, device) = (dy.Shape.Rows, Cuda);
-        var block = Block();
-        var (matrix, wide) = (Widen(block, needsB: false), device.Rent((long)m * block.OutputPitch * sizeof(ushort)));
-        LoraPack.Pad(
-            device.Stream, m, new(dy.DeviceAddress, At(wide), block.Outputs, block.Outputs, block.OutputPitch));
-        LoraPack.Pad(
-            device.Stream, m,
-            new(ds, At(wide) + (2 * (ulong)block.Outputs), Rank, RankPitch, block.OutputPitch));
+        var (m, device, block) = (dy.Shape.Rows, Cuda, Block());
+        var matrix = Matrix(block, out var rented);
+        var wide = Widened(dy, block.OutputPitch, ds, Ranks);
+        PackA(matrix + (2 * (ulong)block.Outputs * (ulong)block.InputPitch), block.InputPitch);
         device.Gemm.Run(
             device.Stream,
             block.Backward(m, block.Inputs) with
             {
-                K = block.Outputs + Rank,
+                K = block.Outputs + Ranks,
                 OutputType = CudaProduct.TypeOf(g.DType),
             },
-            At(wide), At(matrix), g.DeviceAddress, 1, add ? 1 : 0);
+            At(wide), matrix, g.DeviceAddress, 1, add ? 1 : 0);
         wide.Release();
-        matrix.Release();
+        rented?.Release();
+    }
+
+    /// <summary>[wide | thin]: rows of <paramref name="pitch"/>, in memory the caller releases.</summary>
+    public static Storage Widened(Tensor wide, int pitch, ulong thin, int ranks)
+    {
+        var (rows, cols, stream) = (wide.Shape.Rows, wide.Shape[^1], CudaProduct.Of(wide).Stream);
+        var to = wide.Device.Rent((long)rows * pitch * sizeof(ushort));
+        LoraPack.Pad(stream, rows, new(wide.DeviceAddress, At(to), cols, cols, pitch));
+        LoraPack.Pad(stream, rows, new(thin, At(to) + (2 * (ulong)cols), ranks, Pitch(ranks), pitch));
+        return to;
     }
 
     private LoraBlockMatrix Block() => new(a.Shape[1], b.Shape[0]);
 
-    // W0 with s B beside it or A below it.
-    private Storage Widen(LoraBlockMatrix block, bool needsB)
+    // W0 with room beside and below: its own memory where it was laid out so, else a copy to be released. What the room
+    // holds is written before each product that reads it, so adapters may take turns on one weight.
+    private ulong Matrix(LoraBlockMatrix block, out Storage? rented)
     {
-        var device = Cuda;
-        var matrix = device.Rent(block.Count * sizeof(ushort));
-        PadBase(At(matrix), block.InputPitch);
-        LoraPack.Pack(
-            device.Stream,
-            needsB
-                ? new(
-                    0, b.DeviceAddress, 0, At(matrix) + (2 * (ulong)block.Inputs), 0, block.Outputs, Rank, 0,
-                    block.InputPitch, scale)
-                : new(
-                    a.DeviceAddress, 0, At(matrix) + (2 * (ulong)block.Outputs * (ulong)block.InputPitch), 0,
-                    block.Inputs, 0, Rank, block.InputPitch, 0, 1));
-        return matrix;
+        rented = null;
+        if (weight is { HasAdapterRoom: true } && weight.RowPitch == block.InputPitch)
+            return weight.RowsAddress;
+        rented = Cuda.Rent(block.Count * sizeof(ushort));
+        PadBase(At(rented), block.InputPitch);
+        return At(rented);
     }
+
+    // A in BF16, of all layers that share S.
+    private void PackA(ulong to, int pitch)
+    {
+        if (down is not null)
+            down.PackA(to, pitch);
+        else
+            LoraPack.Pack(Cuda.Stream, new(a.DeviceAddress, 0, to, 0, a.Shape[1], 0, Rank, pitch, 0, 0, 0, 1));
+    }
+
+    // y += s S Bᵀ.
+    private void AddAdapterF32(int m, int n, ulong s, Tensor y)
+    {
+        var shape = GemmShape.Dense(m, n, Rank, false, true, GemmType.F32, GemmType.F32) with { Lda = RankPitch };
+        Cuda.Gemm.Run(Cuda.Stream, shape, s, b.DeviceAddress, y.DeviceAddress, scale, 1);
+    }
+
+    private int OwnPitch => Pitch(Rank);
 
     private static int Pitch(int cols) => (cols + 7) / 8 * 8;
 

@@ -34,13 +34,21 @@ internal unsafe partial class LoraLinearOp : Op
     private readonly Tensor b; // (out, r)
     private readonly float scale;
     private readonly DropoutMask dropout;
+    private readonly LoraDownOp? down; // makes S for several layers of one x, and dA and the adapters' part of dX
+    private readonly Tensor? shared; // their S (M, ranks)
+    private readonly int slot; // first of this layer's columns of it
 
-    public LoraLinearOp(Tensor x, Tensor? weight, Tensor? bias, Tensor a, Tensor b, float scale, DropoutMask dropout)
-        : base("lora_linear", x, weight, bias, a, b)
+    public LoraLinearOp(
+        Tensor x, Tensor? weight, Tensor? bias, Tensor a, Tensor b, float scale, DropoutMask dropout,
+        LoraDownOp? down = null, Tensor? shared = null, int slot = 0)
+        : base("lora_linear", shared ?? x, weight, bias, shared is null ? a : null, b)
     {
         (this.x, this.weight, this.bias, this.a, this.b) = (x, weight, bias, a, b);
         (this.scale, this.dropout) = (scale, dropout);
-        if (NeedsGrad(a) || NeedsGrad(weight))
+        (this.down, this.shared, this.slot) = (down, shared, slot);
+        if (shared is not null)
+            Save(shared);
+        if ((shared is null && NeedsGrad(a)) || NeedsGrad(weight))
             Save(x);
         if (NeedsGrad(x) && weight is not null)
             Save(weight);
@@ -68,11 +76,14 @@ internal unsafe partial class LoraLinearOp : Op
     {
         ForwardBase(y);
         var (m, n, k, r) = (y.Shape.Rows, b.Shape[0], a.Shape[1], Rank);
-        var s = RentScratch<float>((long)m * r); // S = drop(x) Aᵀ (M, r)
-        var input = Dropped(out var copy);
-        Gemm.Run(false, true, m, r, k, 1, input, k, a.Pointer<float>(), k, 0, s, r);
-        copy?.Release();
-        Gemm.Run(false, true, m, n, r, scale, s, r, b.Pointer<float>(), r, 1, y.Pointer<float>(), n);
+        if (shared is null)
+        {
+            var s = RentScratch<float>((long)m * r); // S = drop(x) Aᵀ (M, r)
+            var input = Dropped(out var copy);
+            Gemm.Run(false, true, m, r, k, 1, input, k, a.Pointer<float>(), k, 0, s, r);
+            copy?.Release();
+        }
+        Gemm.Run(false, true, m, n, r, scale, HostS, HostPitch, b.Pointer<float>(), r, 1, y.Pointer<float>(), n);
     }
 
     protected override void BackwardCpu(Tensor y, Tensor dy)
@@ -83,7 +94,16 @@ internal unsafe partial class LoraLinearOp : Op
         if (NeedsGrad(b))
         {
             var g = GradOf(b, out var add); // dB = s dYᵀ S
-            Gemm.Run(true, false, n, r, m, scale, d, n, Scratch<float>(), r, add ? 1 : 0, g.Pointer<float>(), r);
+            Gemm.Run(true, false, n, r, m, scale, d, n, HostS, HostPitch, add ? 1 : 0, g.Pointer<float>(), r);
+        }
+        if (shared is not null)
+        {
+            if (NeedsGrad(shared))
+            {
+                var to = down!.GradOfS(shared).Pointer<float>() + slot; // dS = s dY B
+                Gemm.Run(false, false, m, r, n, scale, d, n, b.Pointer<float>(), r, 0, to, HostPitch);
+            }
+            return;
         }
         if (!NeedsGrad(a) && !NeedsGrad(x))
             return;
@@ -101,6 +121,10 @@ internal unsafe partial class LoraLinearOp : Op
             AddInputGrad(ds, m, k, r);
         small.Release();
     }
+
+    private float* HostS => shared is null ? Scratch<float>() : shared.Pointer<float>() + slot;
+
+    private int HostPitch => shared?.Shape[^1] ?? Rank;
 
     // dX += drop'(dS A); the base path has written dX already.
     private void AddInputGrad(float* ds, int m, int k, int r)

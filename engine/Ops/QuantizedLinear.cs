@@ -72,9 +72,14 @@ internal sealed unsafe class QuantizedLinearOp : Op
         }
     }
 
-    /// <summary>y = x Wᵀ + b on a CUDA device: W is decoded for the product and let go.</summary>
-    public static void ForwardCuda(Tensor x, QuantizedTensor weight, Tensor? bias, Tensor y)
+    // y = x Wᵀ + b on a CUDA device: by the codes, or W is decoded for the product and let go.
+    private static void ForwardCuda(LoraStrategy strategy, Tensor x, QuantizedTensor weight, Tensor? bias, Tensor y)
     {
+        if (strategy == LoraStrategy.FusedNf4)
+        {
+            QuantizedProduct.Forward(x, weight, bias, 0, 0, null, 0, y);
+            return;
+        }
         var (m, n, k) = (y.Shape.Rows, weight.Shape[0], weight.Shape[1]);
         if (bias is not null)
             CudaProduct.FillRows(y, bias);
@@ -83,17 +88,29 @@ internal sealed unsafe class QuantizedLinearOp : Op
         w.Release();
     }
 
-    /// <summary>g (+)= dY W, the gradient of x, on a CUDA device.</summary>
+    /// <summary>g (+)= dY W, the gradient of x, on a CUDA device, the way that is the fastest there.</summary>
     public static void InputGradCuda(QuantizedTensor weight, Tensor dy, Tensor g, bool add)
     {
+        var product = new LoraProduct(true, dy.Shape.Rows, weight.Shape[1], weight.Shape[0], 0, false, FourBit: true);
+        var suits = QuantizedProduct.Suits(dy.DType, product.M);
+        InputGradCuda(suits ? StrategyOf(product, dy, weight, null, g) : LoraStrategy.Composed, weight, dy, g, add);
+    }
+
+    private static void InputGradCuda(LoraStrategy strategy, QuantizedTensor weight, Tensor dy, Tensor g, bool add)
+    {
+        if (strategy == LoraStrategy.FusedNf4)
+        {
+            QuantizedProduct.InputGrad(dy, weight, 0, 0, 0, 0, g, add);
+            return;
+        }
         var (m, n, k) = (dy.Shape.Rows, weight.Shape[0], weight.Shape[1]);
         var w = Decoded(weight, dy.DType);
         CudaProduct.Run(dy.DType, false, false, m, k, n, 1, dy.DeviceAddress, w.Address, g, add);
         w.Release();
     }
 
-    /// <summary>Gradient of b if it is wanted, on a CUDA device.</summary>
-    public static void BiasGradCuda(Tensor? bias, Tensor dy)
+    // Gradient of b if it is wanted, on a CUDA device.
+    private static void BiasGradCuda(Tensor? bias, Tensor dy)
     {
         if (!NeedsGrad(bias))
             return;
@@ -108,20 +125,54 @@ internal sealed unsafe class QuantizedLinearOp : Op
     {
         var values = weight.Device.Rent(weight.Count * dtype.Size());
         weight.DequantizeTo((ulong)values.Pointer, weight.Shape[1], dtype);
-        return new CudaProduct.Factor((ulong)values.Pointer, values);
+        return new CudaProduct.Factor((ulong)values.Pointer, weight.Shape[1], values);
     }
 
     protected override void ForwardCuda(Tensor y)
     {
-        if (!QuantizedDecoding.TryRun(x, weight, bias, null, null, 0, y))
-            ForwardCuda(x, weight, bias, y);
+        if (y.Count == 0 || QuantizedDecoding.TryRun(x, weight, bias, null, null, 0, y))
+            return;
+        var product = new LoraProduct(
+            false, y.Shape.Rows, weight.Shape[0], weight.Shape[1], 0, bias is not null, FourBit: true);
+        var suits = QuantizedProduct.Suits(x.DType, product.M) && (bias is null || bias.DType == DType.F32);
+        ForwardCuda(suits ? StrategyOf(product, x, weight, bias, y) : LoraStrategy.Composed, x, weight, bias, y);
     }
 
     protected override void BackwardCuda(Tensor y, Tensor dy)
     {
-        if (NeedsGrad(x))
-            InputGradCuda(weight, dy, GradOf(x, out var add), add);
+        if (NeedsGrad(x) && dy.Count > 0)
+        {
+            var g = GradOf(x, out var add);
+            InputGradCuda(weight, dy, g, add);
+        }
         BiasGradCuda(bias, dy);
+    }
+
+    // of: x forward, dY backward.
+    private static LoraStrategy StrategyOf(
+        LoraProduct product, Tensor of, QuantizedTensor weight, Tensor? bias, Tensor to)
+    {
+        var device = CudaProduct.Of(to);
+        if (device.LoraStrategy != LoraStrategy.Auto)
+            return device.LoraStrategy;
+        return device.LoraChoices.TryGet(product, out var chosen)
+            ? chosen
+            : Timed(device.LoraChoices, product, of, weight, bias, to);
+    }
+
+    // In a method of its own: the closure is made for a new shape alone.
+    private static LoraStrategy Timed(
+        LoraChoices choices, LoraProduct product, Tensor of, QuantizedTensor weight, Tensor? bias, Tensor to)
+    {
+        using var trial = Tensor.Owned(to.Shape, to.DType, to.Device);
+        return choices.Choose(
+            product, [LoraStrategy.Composed, LoraStrategy.FusedNf4], strategy =>
+            {
+                if (product.Backward)
+                    InputGradCuda(strategy, weight, of, trial, false);
+                else
+                    ForwardCuda(strategy, of, weight, bias, trial);
+            });
     }
 
     protected override void ForwardCpu(Tensor y) => Forward(x, weight, bias, y);

@@ -26,21 +26,24 @@ public static partial class TensorOps
 }
 
 internal sealed class QuantizedLoraLinearOp(
-    Tensor x, QuantizedTensor weight, Tensor? bias, Tensor a, Tensor b, float scale, DropoutMask dropout)
-    : LoraLinearOp(x, null, bias, a, b, scale, dropout)
+    Tensor x, QuantizedTensor weight, Tensor? bias, Tensor a, Tensor b, float scale, DropoutMask dropout,
+    LoraDownOp? down = null, Tensor? shared = null, int slot = 0)
+    : LoraLinearOp(x, null, bias, a, b, scale, dropout, down, shared, slot)
 {
     private readonly Tensor input = x;
     private readonly Tensor? shift = bias;
-    private readonly Tensor down = a;
-    private readonly Tensor up = b;
+    private readonly Tensor first = a;
+    private readonly Tensor second = b;
     private readonly float factor = scale;
+
+    private protected override QuantizedTensor? Codes => weight;
 
     private protected override void ForwardBase(Tensor y) => QuantizedLinearOp.Forward(input, weight, shift, y);
 
     private protected override void BackwardBase(Tensor dy) => QuantizedLinearOp.Backward(input, weight, shift, dy);
 
     private protected override bool TryDecode(Tensor y) =>
-        QuantizedDecoding.TryRun(input, weight, shift, down, up, factor, y);
+        QuantizedDecoding.TryRun(input, weight, shift, first, second, factor, y);
 
     private protected override CudaProduct.Factor BaseAs(DType dtype) => QuantizedLinearOp.Decoded(weight, dtype);
 

@@ -6,7 +6,7 @@ namespace CudaLora.Engine;
 /// AdamW with the arithmetic of torch.optim.AdamW (Loshchilov and Hutter 2017, arXiv 1711.05101): decoupled weight
 /// decay, bias correction, no amsgrad. Moments are F32, or 8-bit codes (Dettmers et al. 2021, arXiv 2110.02861).
 /// </summary>
-public sealed unsafe class AdamW : IDisposable
+public sealed class AdamW : IDisposable
 {
     private readonly Slot[] slots;
     private readonly CudaAdamW? cuda;
@@ -19,12 +19,17 @@ public sealed unsafe class AdamW : IDisposable
     /// <param name="beta2">Decay of the second moment.</param>
     /// <param name="epsilon">Added to the root of the second moment.</param>
     /// <param name="eightBit">Keep the moments of parameters of 4096 values and more as 8-bit codes.</param>
+    /// <param name="pageBytes">
+    /// Above 0, on a CUDA device: moments live in pinned host memory, and three pages of so many bytes of them at a
+    /// time on the device; see <see cref="DefaultPageBytes"/>. The update is the same to the bit. On the CPU moments
+    /// are in host memory as it is.
+    /// </param>
     /// <exception cref="ArgumentException">
     /// A beta outside [0, 1), a negative epsilon, or a parameter in two groups.
     /// </exception>
     public AdamW(
         IReadOnlyList<ParameterGroup> groups, double beta1 = 0.9, double beta2 = 0.999, double epsilon = 1e-8,
-        bool eightBit = false)
+        bool eightBit = false, long pageBytes = 0)
     {
         if (!(beta1 is >= 0 and < 1) || !(beta2 is >= 0 and < 1))
             throw new ArgumentException($"[adamw] betas must be in [0, 1), but got {beta1} and {beta2}");
@@ -41,11 +46,17 @@ public sealed unsafe class AdamW : IDisposable
                     throw new ArgumentException(
                         $"[adamw] a parameter must be in one group, but got {parameter.Path} twice");
                 if (parameter.Trainable)
-                    made.Add(new Slot(group, parameter, eightBit));
+                    made.Add(new Slot(group, parameter, new Moments(parameter, eightBit)));
             }
         }
         slots = [.. made];
-        cuda = made.Count > 0 && made[0].Parameter.Value.Device is CudaDevice device ? OnCuda(device) : null;
+        if (made.Count > 0 && made[0].Parameter.Value.Device is CudaDevice device)
+        {
+            cuda = OnCuda(device, pageBytes);
+            return;
+        }
+        foreach (var slot in slots)
+            slot.Moments.Place(slot.Parameter.Value.Device);
     }
 
     /// <summary>An optimiser of one group of parameters.</summary>
@@ -53,6 +64,12 @@ public sealed unsafe class AdamW : IDisposable
         : this([new ParameterGroup(parameters, learningRate, weightDecay)])
     {
     }
+
+    /// <summary>
+    /// Bytes of a page that take a bus of 25 GB/s a third of a millisecond: long beside the start of a copy, small
+    /// beside a model.
+    /// </summary>
+    public const long DefaultPageBytes = 8 << 20;
 
     /// <summary>The groups; their rates may be changed between steps.</summary>
     public IReadOnlyList<ParameterGroup> Groups { get; }
@@ -69,9 +86,10 @@ public sealed unsafe class AdamW : IDisposable
     /// <summary>Steps taken; set it together with <see cref="State"/> to resume.</summary>
     public int StepCount { get; set; }
 
-    /// <summary>Marks all gradients as zero.</summary>
+    /// <summary>Marks all gradients as zero; paged moments start on their way to the device.</summary>
     public void ZeroGrad()
     {
+        cuda?.Prefetch();
         foreach (var slot in slots)
             slot.Parameter.Value.ZeroGrad();
     }
@@ -102,12 +120,7 @@ public sealed unsafe class AdamW : IDisposable
             var step = new AdamWStep(
                 slot.Group.LearningRate * rateFactor, Beta1, Beta2, Epsilon, slot.Group.WeightDecay, number,
                 gradientScale);
-            if (slot.Codes is { } codes)
-                codes.Step(value, gradient, step);
-            else
-                AdamWKernel.Step(
-                    value.Pointer<float>(), gradient.Pointer<float>(), slot.First!.Pointer<float>(),
-                    slot.Second!.Pointer<float>(), value.Count, step);
+            slot.Moments.Step(value, gradient, step);
         }
     }
 
@@ -154,15 +167,13 @@ public sealed unsafe class AdamW : IDisposable
 
     /// <summary>
     /// The moments themselves, not copies, named as in PyTorch: <c>path.exp_avg</c> and <c>path.exp_avg_sq</c>; those
-    /// in 8 bits with <c>.absmax</c> besides. Write them to a checkpoint, or fill them from one.
+    /// in 8 bits with <c>.absmax</c> besides; paged ones are in host memory. Write them to a checkpoint, or fill them
+    /// from one, before the next <see cref="ZeroGrad"/>.
     /// </summary>
     public IEnumerable<(string Name, Tensor Value)> State()
     {
-        foreach (var slot in slots)
-        {
-            foreach (var part in slot.State())
-                yield return part;
-        }
+        cuda?.Settle();
+        return slots.SelectMany(slot => slot.Moments.State());
     }
 
     /// <summary>Releases the moments; the parameters stay.</summary>
@@ -170,13 +181,10 @@ public sealed unsafe class AdamW : IDisposable
     {
         cuda?.Dispose();
         foreach (var slot in slots)
-        {
-            foreach (var (_, part) in slot.State())
-                part.Dispose();
-        }
+            slot.Moments.Dispose();
     }
 
-    private CudaAdamW OnCuda(CudaDevice device)
+    private CudaAdamW OnCuda(CudaDevice device, long pageBytes)
     {
         foreach (var slot in slots)
         {
@@ -185,49 +193,11 @@ public sealed unsafe class AdamW : IDisposable
                 throw new ArgumentException(
                     $"[adamw] parameters must be F32 on one device, but got {value.DType} on {value.Device.Name} "
                     + $"({slot.Parameter.Path})");
-            if (slot.Codes is not null)
-                throw new ArgumentException($"[adamw] 8-bit moments must be on the CPU, but got {device.Name}");
         }
         var groups = Groups.ToList();
         return new CudaAdamW(
-            this, device, [.. slots.Select(s => (s.Parameter, groups.IndexOf(s.Group), s.First!, s.Second!))]);
+            this, device, [.. slots.Select(s => (s.Parameter, groups.IndexOf(s.Group), s.Moments))], pageBytes);
     }
 
-    private sealed class Slot
-    {
-        public Slot(ParameterGroup group, Parameter parameter, bool eightBit)
-        {
-            (Group, Parameter) = (group, parameter);
-            if (eightBit && parameter.Value.Count >= EightBitMoments.SmallestCount)
-                Codes = new EightBitMoments(parameter.Value);
-            else
-                (First, Second) = (Zeros(parameter), Zeros(parameter));
-        }
-
-        public ParameterGroup Group { get; }
-
-        public Parameter Parameter { get; }
-
-        /// <summary>The moments in 8 bits, or null.</summary>
-        public EightBitMoments? Codes { get; }
-
-        /// <summary>The first moment in F32, or null.</summary>
-        public Tensor? First { get; }
-
-        /// <summary>The second moment in F32, or null.</summary>
-        public Tensor? Second { get; }
-
-        public IEnumerable<(string Name, Tensor Value)> State() => Codes?.State(Parameter.Path.Value) ??
-        [
-            ($"{Parameter.Path}.exp_avg", First!), ($"{Parameter.Path}.exp_avg_sq", Second!),
-        ];
-
-        // Not of any scope: moments live as long as the optimiser.
-        private static Tensor Zeros(Parameter parameter)
-        {
-            var zeros = Tensor.Unscoped(parameter.Value.Shape, DType.F32, parameter.Value.Device);
-            zeros.Clear();
-            return zeros;
-        }
-    }
+    private sealed record Slot(ParameterGroup Group, Parameter Parameter, Moments Moments);
 }

@@ -10,6 +10,11 @@ public sealed unsafe partial class Tensor
     public float[] ToArray()
     {
         var values = new float[Count];
+        if (HasAdapterRoom)
+        {
+            using var dense = Dense();
+            return dense.ToArray();
+        }
         if (DType == DType.BF16)
         {
             var halves = new ushort[Count];
@@ -31,6 +36,12 @@ public sealed unsafe partial class Tensor
         if (sizeof(T) != DType.Size() || destination.Length != Count)
             throw new ArgumentException(
                 $"[copy_to] {Count} {DType} values expected, but got room for {destination.Length} of {sizeof(T)} B");
+        if (HasAdapterRoom)
+        {
+            using var dense = Dense();
+            dense.CopyTo(destination);
+            return;
+        }
         Device.CopyToHost(Address, MemoryMarshal.AsBytes(destination));
     }
 
@@ -100,6 +111,17 @@ public sealed unsafe partial class Tensor
         if (source.Shape != Shape || source.DType != DType)
             throw new ArgumentException(
                 $"[copy_from] shapes and dtypes must match, but got {DType} {Shape} and {source.DType} {source.Shape}");
+        if (source.HasAdapterRoom)
+        {
+            using var dense = source.Dense();
+            CopyFrom(dense);
+            return;
+        }
+        if (HasAdapterRoom)
+        {
+            CopyIntoRows(source);
+            return;
+        }
         if (source.Device == Device)
             Device.Copy(source.Address, Address, ByteCount);
         else if (source.Device.Kind == DeviceKind.Cpu)
@@ -125,6 +147,13 @@ public sealed unsafe partial class Tensor
         if (values.Length != Count || DType != dtype)
             throw new ArgumentException(
                 $"[copy_from] {Count} {DType} values expected, but got {values.Length} {dtype}");
+        if (HasAdapterRoom)
+        {
+            using var dense = Unscoped(Shape, DType, Device);
+            dense.CopyFrom(values, dtype);
+            CopyIntoRows(dense);
+            return;
+        }
         Device.CopyFromHost(Address, MemoryMarshal.AsBytes(values));
     }
 

@@ -174,7 +174,15 @@ public sealed unsafe partial class Tensor : IDisposable
     /// <summary>Shape and dtype, for messages.</summary>
     public override string ToString() => $"{Name ?? "tensor"} {DType} {Shape}";
 
-    internal byte* Address => (byte*)Memory.Pointer + offset;
+    internal byte* Address
+    {
+        get
+        {
+            if (pitch != 0)
+                ThrowHasRoom();
+            return (byte*)Memory.Pointer + offset;
+        }
+    }
 
     /// <summary>Address of the first element, as kernels take it.</summary>
     internal ulong DeviceAddress => (ulong)Address;
@@ -186,6 +194,13 @@ public sealed unsafe partial class Tensor : IDisposable
     internal static Tensor Unscoped(Shape shape, DType dtype, Device device) =>
         new(device.Rent(Math.Max(1, shape.Count) * dtype.Size()), 0, shape, dtype);
 
+    /// <summary>A tensor within a block, which stays alive with it; no scope releases it.</summary>
+    internal static Tensor Within(Storage block, long byteOffset, Shape shape, DType dtype)
+    {
+        block.Retain();
+        return new Tensor(block, byteOffset, shape, dtype);
+    }
+
     /// <summary>A tensor on the same memory from <paramref name="byteOffset"/> on, not part of the graph.</summary>
     internal Tensor View(Shape shape, long byteOffset = 0)
     {
@@ -196,6 +211,8 @@ public sealed unsafe partial class Tensor : IDisposable
 
     internal Tensor UnscopedView(Shape shape, long byteOffset = 0)
     {
+        if (pitch != 0)
+            ThrowHasRoom();
         Memory.Retain();
         return new Tensor(Memory, offset + byteOffset, shape, DType);
     }
@@ -296,6 +313,7 @@ public sealed unsafe partial class Tensor : IDisposable
         tensor.offset = offset;
         tensor.Shape = shape;
         tensor.DType = dtype;
+        tensor.pitch = 0;
         tensor.references = 1;
         tensor.disposed = false;
         return tensor;

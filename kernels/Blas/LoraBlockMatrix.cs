@@ -64,7 +64,7 @@ public readonly record struct LoraBlockMatrix(int Inputs, int Outputs)
             new(
                 a, b, Element(matrix, Outputs + slot.FirstRank, 0),
                 Element(matrix, slot.FirstOutput, Inputs + slot.FirstRank), Inputs, slot.Outputs, slot.Ranks,
-                InputPitch, InputPitch, scale));
+                InputPitch, InputPitch, 0, slot.Ranks, scale));
     }
 
     private ulong Element(ulong matrix, int row, int col) => matrix + 2 * ((ulong)row * (ulong)InputPitch + (ulong)col);

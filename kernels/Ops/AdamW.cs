@@ -18,22 +18,25 @@ public static class AdamW
     /// <summary>What steps share, in device memory.</summary>
     /// <param name="Factor">Of every rate: the schedule's. Set by the host.</param>
     /// <param name="Step">Number of steps taken.</param>
-    /// <param name="Unused">Keeps the layout.</param>
+    /// <param name="RootEpsilon">epsilon sqrt(1 - beta2^step), set by <see cref="Begin"/>.</param>
     /// <param name="InverseRoot">1 / sqrt(1 - beta2^step), set by <see cref="Begin"/>.</param>
     /// <param name="Scale">Factor of the gradients: 1, or what <see cref="GradNorm.Finish"/> sets.</param>
     /// <param name="Norm">The gradients' norm.</param>
     /// <param name="Hold">Not 0: nothing is updated.</param>
     [StructLayout(LayoutKind.Sequential, Pack = 4)]
     public readonly record struct State(
-        double Factor, int Step, int Unused, float InverseRoot, float Scale, float Norm, int Hold);
+        double Factor, int Step, float RootEpsilon, float InverseRoot, float Scale, float Norm, int Hold);
 
     /// <summary>A group of parameters, in device memory.</summary>
     /// <param name="LearningRate">Before the schedule's factor.</param>
     /// <param name="WeightDecay">Decoupled.</param>
     /// <param name="Keep">1 - rate decay, set by <see cref="Begin"/>.</param>
     /// <param name="Rate">- rate / (1 - beta1^step), set by <see cref="Begin"/>.</param>
+    /// <param name="RootRate">Rate sqrt(1 - beta2^step), set by <see cref="Begin"/>.</param>
+    /// <param name="Unused">Keeps the layout.</param>
     [StructLayout(LayoutKind.Sequential, Pack = 4)]
-    public readonly record struct Group(double LearningRate, double WeightDecay, float Keep, float Rate);
+    public readonly record struct Group(
+        double LearningRate, double WeightDecay, float Keep = 0, float Rate = 0, float RootRate = 0, int Unused = 0);
 
     /// <summary>
     /// A parameter, its gradient (0 when there is none), its moments, all (count) f32, and the index of its group.
@@ -54,7 +57,8 @@ public static class AdamW
     /// <summary>groups (groupCount), state (1).</summary>
     [StructLayout(LayoutKind.Sequential, Pack = 4)]
     public readonly record struct BeginArgs(
-        DevicePointer<Group> Groups, DevicePointer<State> State, double Beta1, double Beta2, int GroupCount);
+        DevicePointer<Group> Groups, DevicePointer<State> State, double Beta1, double Beta2, double Epsilon,
+        int GroupCount);
 
     /// <summary>The chunks of slots with these numbers of elements, in their order.</summary>
     public static Chunk[] Chunks(ReadOnlySpan<long> counts)

@@ -1,3 +1,4 @@
+using System.Diagnostics.CodeAnalysis;
 using CudaLora.Kernels.Driver;
 using CudaLora.Kernels.Runtime;
 
@@ -23,15 +24,14 @@ public sealed record LabRun(LaunchShape Launch, double Error, double Tolerance, 
 /// </summary>
 public abstract class KernelLab
 {
+    private static IReadOnlyList<KernelLab>? all;
+
     /// <summary>Every lab, ordered by stem and entry.</summary>
-    public static IReadOnlyList<KernelLab> All { get; } =
-    [
-        .. typeof(KernelLab).Assembly.GetTypes()
-            .Where(type => type.IsSubclassOf(typeof(KernelLab)) && !type.IsAbstract)
-            .Select(type => (KernelLab)Activator.CreateInstance(type, nonPublic: true)!)
-            .OrderBy(lab => lab.Stem, StringComparer.Ordinal)
-            .ThenBy(lab => lab.Entry, StringComparer.Ordinal),
-    ];
+    public static IReadOnlyList<KernelLab> All
+    {
+        [RequiresUnreferencedCode("Labs are found by reflection: a trimmed program must root CudaLora.Kernels.")]
+        get => all ??= Find();
+    }
 
     /// <summary>File name without extension.</summary>
     public abstract string Stem { get; }
@@ -83,6 +83,16 @@ public abstract class KernelLab
 
     /// <summary>The run itself; the shape has the right rank.</summary>
     protected abstract LabRun Try(CudaContext context, IReadOnlyList<int> shape, LabInputs inputs);
+
+    [RequiresUnreferencedCode("Finds classes by reflection.")]
+    private static KernelLab[] Find() =>
+    [
+        .. typeof(KernelLab).Assembly.GetTypes()
+            .Where(type => type.IsSubclassOf(typeof(KernelLab)) && !type.IsAbstract)
+            .Select(type => (KernelLab)Activator.CreateInstance(type, nonPublic: true)!)
+            .OrderBy(lab => lab.Stem, StringComparer.Ordinal)
+            .ThenBy(lab => lab.Entry, StringComparer.Ordinal),
+    ];
 
     /// <summary>Largest |actual - expected| / (1 + |expected|); infinite if a value is not a number.</summary>
     protected static double Distance(ReadOnlySpan<float> actual, ReadOnlySpan<double> expected)

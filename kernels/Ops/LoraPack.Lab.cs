@@ -5,6 +5,7 @@ namespace CudaLora.Kernels.Ops;
 internal sealed class LoraPackLab : KernelLab
 {
     private const float Scale = 2;
+    private const int Slot = 2;
 
     public override string Stem => "LoraPack";
     public override string Entry => "lora_pack_bf16";
@@ -20,25 +21,25 @@ internal sealed class LoraPackLab : KernelLab
         float[] a = inputs.Values(ranks * width), b = inputs.Values(outputs * ranks);
         using DeviceBuffer<float> da = inputs.Device(a), db = inputs.Device(b);
         using DeviceBuffer<ushort> toA = inputs.DeviceBf16(new float[ranks * (width + 3)]);
-        using DeviceBuffer<ushort> toB = inputs.DeviceBf16(new float[outputs * (ranks + 5)]);
+        using DeviceBuffer<ushort> toB = inputs.DeviceBf16(new float[outputs * (ranks + Slot + 5)]);
         LoraPack.Pack(
             context.Stream,
             new(
                 da.Pointer.Address, db.Pointer.Address, toA.Pointer.Address, toB.Pointer.Address, width, outputs, ranks,
-                width + 3, ranks + 5, Scale));
+                width + 3, ranks + Slot + 5, Slot, ranks + Slot, Scale));
         double error = Math.Max(
             Distance(LabInputs.Widen(toA), Spread(a, width, 3, 1)),
-            Distance(LabInputs.Widen(toB), Spread(b, ranks, 5, Scale)));
+            Distance(LabInputs.Widen(toB), Spread(b, ranks, Slot + 5, Scale, Slot)));
         // Rounded to bf16.
         return new LabRun(
-            LoraPack.PackShape(width, outputs, ranks), error, 1.0 / 256, 6L * (a.Length + b.Length), b.Length);
+            LoraPack.PackShape(width, outputs, ranks, ranks + Slot), error, 1.0 / 256, 6L * (a.Length + b.Length) + 2L * outputs * Slot, b.Length);
     }
 
-    /// <summary>Rows with zeros after them.</summary>
-    internal static double[] Spread(float[] values, int cols, int gap, double scale)
+    /// <summary>Rows with zeros around them, <paramref name="first"/> of the gap in front.</summary>
+    internal static double[] Spread(float[] values, int cols, int gap, double scale, int first = 0)
     {
         var spread = new double[values.Length / cols * (cols + gap)];
-        for (int i = 0; i < values.Length; i++) spread[i / cols * (cols + gap) + i % cols] = scale * values[i];
+        for (int i = 0; i < values.Length; i++) spread[i / cols * (cols + gap) + first + i % cols] = scale * values[i];
         return spread;
     }
 }

@@ -11,18 +11,21 @@ public static class LoraPack
 {
     private const int Block = 256, PadColumns = 2048;
 
-    /// <summary>a (ranks, in), b (out, ranks) f32; toA (ranks, in), toB (out, ranks) bf16.</summary>
+    /// <summary>
+    /// a (ranks, in), b (out, ranks) f32; toA (ranks, in), toB (out, span) bf16, B from column Slot on, zeros beside it.
+    /// </summary>
     [StructLayout(LayoutKind.Sequential, Pack = 4)]
     public readonly record struct PackArgs(
-        ulong A, ulong B, ulong ToA, ulong ToB, int In, int Out, int Ranks, int LdA, int LdB, float Scale);
+        ulong A, ulong B, ulong ToA, ulong ToB, int In, int Out, int Ranks, int LdA, int LdB,
+        int Slot, int Span, float Scale);
 
     /// <summary>from, to (rows, cols) bf16.</summary>
     [StructLayout(LayoutKind.Sequential, Pack = 4)]
     public readonly record struct PadArgs(ulong From, ulong To, int Cols, int LdFrom, int LdTo);
 
     /// <summary>A thread per element.</summary>
-    public static LaunchShape PackShape(int inputs, int outputs, int ranks) =>
-        new((int)((((long)inputs + outputs) * ranks + Block - 1) / Block), Block);
+    public static LaunchShape PackShape(int inputs, int outputs, int ranks, int span) =>
+        new((int)(((long)inputs * ranks + (long)outputs * span + Block - 1) / Block), Block);
 
     /// <summary>A block per row and 2048 columns.</summary>
     public static LaunchShape PadShape(int rows, int cols) =>
@@ -31,7 +34,7 @@ public static class LoraPack
     /// <summary>Queues toA = A, toB = scale B.</summary>
     public static void Pack(CudaStream stream, in PackArgs args) =>
         stream.Context.Modules.Kernel<PackArgs>("LoraPack", "lora_pack_bf16")
-            .Launch(stream, PackShape(args.In, args.Out, args.Ranks), args);
+            .Launch(stream, PackShape(args.In, args.Out, args.Ranks, args.Span), args);
 
     /// <summary>Queues the copy of <paramref name="rows"/> rows.</summary>
     public static void Pad(CudaStream stream, int rows, in PadArgs args) =>

@@ -27,11 +27,13 @@ public static class LoraThin
         ulong X, ulong U, ulong Left, ulong Projected, ulong Reduced, ulong Seed, ulong Stream, ulong StreamAt,
         int Rows, int Cols, int Ldx, int Ranks, int UCol, int URank, int LdLeft, int RowsPerChunk, uint Threshold);
 
-    /// <summary>from (parts, rows, pitch) f32; out (row, col) at row * OutRow + col * OutCol.</summary>
+    /// <summary>
+    /// from (parts, part rows, pitch) f32, of which rows are summed; out (row, col) at row * OutRow + col * OutCol.
+    /// </summary>
     [StructLayout(LayoutKind.Sequential, Pack = 4)]
     public readonly record struct SumArgs(
-        ulong From, ulong Out, int Parts, int Rows, int Cols, int Pitch, int OutRow, int OutCol, float Scale,
-        int Accumulate, int OutBf16);
+        ulong From, ulong Out, int Parts, int Rows, int Cols, int Pitch, int PartRows, int OutRow, int OutCol,
+        float Scale, int Accumulate, int OutBf16);
 
     /// <summary>The threshold for a share <paramref name="p"/> of dropped elements, the CPU's.</summary>
     public static uint Threshold(float p) => p == 0 ? 0 : DropoutKernel.Threshold(p);

@@ -1,9 +1,8 @@
 using CudaLora.Kernels.Runtime;
-using CudaLora.Kernels.Simd;
 
 namespace CudaLora.Kernels.Ops;
 
-internal sealed unsafe class Nf4DecodeLab : KernelLab
+internal sealed class Nf4DecodeLab : KernelLab
 {
     private const float Scale = 0.75f;
 
@@ -35,7 +34,7 @@ internal sealed unsafe class Nf4DecodeLab : KernelLab
                 codes.Codes, codes.Codebook, codes.AbsMax, codes.Codes8, codes.Groups, codes.Map, dx.Address,
                 ds.Address, db.Address, dbias.Address, y.Address, tokens, width, outputs, ranks, width, outputs, Scale,
                 codes.Offset, codes.BlockShift, codes.GroupShift));
-        double[] expected = LoraDecodeUpLab.Product(x, Rounded(w.Values), tokens, outputs, width);
+        double[] expected = LoraDecodeUpLab.Product(x, w.Rounded(), tokens, outputs, width);
         double[] adapter = LoraDecodeUpLab.Product(s, b, tokens, outputs, ranks);
         for (int i = 0; i < expected.Length; i++) expected[i] += (Scale * adapter[i]) + bias[i % outputs];
         // W0 is rounded to bf16 in the oracle too; the result is rounded once.
@@ -43,18 +42,5 @@ internal sealed unsafe class Nf4DecodeLab : KernelLab
         return new LabRun(
             Nf4Decode.Shape(outputs), Distance(y.ToArray(), expected), 1.0 / 256, bytes,
             2.0 * tokens * outputs * (width + ranks));
-    }
-
-    private static float[] Rounded(float[] values)
-    {
-        var rounded = new float[values.Length];
-        var halves = new ushort[values.Length];
-        fixed (float* from = values, to = rounded)
-        fixed (ushort* half = halves)
-        {
-            CastKernel.ToBFloat16(from, half, values.Length);
-            CastKernel.FromBFloat16(half, to, values.Length);
-        }
-        return rounded;
     }
 }

@@ -52,6 +52,23 @@ internal sealed unsafe class LabCodes : IDisposable
     /// <summary>Bytes of codes, scales and tables.</summary>
     public long Bytes { get; }
 
+    /// <summary>The same, rounded to bf16.</summary>
+    public float[] Rounded() => ToBf16(Values);
+
+    /// <summary>Values rounded to bf16.</summary>
+    public static float[] ToBf16(float[] values)
+    {
+        var rounded = new float[values.Length];
+        var halves = new ushort[values.Length];
+        fixed (float* from = values, to = rounded)
+        fixed (ushort* half = halves)
+        {
+            CastKernel.ToBFloat16(from, half, values.Length);
+            CastKernel.FromBFloat16(half, to, values.Length);
+        }
+        return rounded;
+    }
+
     public Nf4Dequantize.Args Args(ulong y, int cols, int ldY) => new(
         codes.Pointer.Address, codebook.Pointer.Address, 0, codes8.Pointer.Address, groups.Pointer.Address,
         map.Pointer.Address, y, cols, ldY, offset, BlockShift, 8);

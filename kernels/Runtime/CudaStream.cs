@@ -70,6 +70,17 @@ public sealed unsafe class CudaStream : IDisposable
         }
     }
 
+    /// <summary>Queues a copy from the device to pinned memory, which holds it once the stream gets there.</summary>
+    public void QueueDownload<T>(DevicePointer<T> source, Span<T> destination) where T : unmanaged
+    {
+        fixed (T* to = destination)
+        {
+            Context.Check(
+                Context.Driver.MemcpyDtoHAsync(to, source.Address, Bytes<T>(destination.Length), handle),
+                "cuMemcpyDtoHAsync");
+        }
+    }
+
     /// <summary>Queues a copy of <paramref name="count"/> elements within the device.</summary>
     public void Copy<T>(DevicePointer<T> source, DevicePointer<T> destination, long count) where T : unmanaged =>
         Context.Check(

@@ -1,4 +1,3 @@
-using System.Numerics;
 using System.Runtime.CompilerServices;
 using static CudaLora.Kernels.Simd.VectorMath;
 
@@ -41,37 +40,40 @@ public static unsafe class AdamWKernel
             Epsilon = (float)step.Epsilon,
             Scale = (float)step.GradientScale,
         };
-        Workers.Run(ref body, Split.Items(n, Split.Grain));
+        FloatsLoop.Run(body, Split.Items(n, Split.Grain));
     }
 
-    private struct Body : IParallelBody
+    private struct Body : IFloatsBody
     {
         public float* P, G, M, V;
         public long N;
         public float Keep, Rate, Blend1, Beta2, Blend2, InverseRoot, Epsilon, Scale;
 
-        public readonly void Execute(int item)
+        [MethodImpl(MethodImplOptions.NoInlining)]
+        public readonly void Execute<T>(int item)
+            where T : struct, IFloats<T>
         {
             var end = Math.Min(N, ((long)item + 1) * Split.Grain);
             var i = (long)item * Split.Grain;
-            for (; i <= end - Vectors.Width; i += Vectors.Width)
-                Update(i, Vectors.Width);
+            for (; i <= end - T.Width; i += T.Width)
+                Update<T>(i, T.Width);
             if (i < end)
-                Update(i, (int)(end - i));
+                Update<T>(i, (int)(end - i));
         }
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        private readonly void Update(long i, int lanes)
+        private readonly void Update<T>(long i, int lanes)
+            where T : struct, IFloats<T>
         {
-            var g = Vectors.Load(G + i, lanes) * Of(Scale);
-            var m = Vectors.Load(M + i, lanes);
-            m = Fma(g - m, Of(Blend1), m);
-            var v = Fma(g * g, Of(Blend2), Vectors.Load(V + i, lanes) * Of(Beta2));
-            var root = Fma(Vector.SquareRoot(v), Of(InverseRoot), Of(Epsilon));
-            var p = Vectors.Load(P + i, lanes) * Of(Keep);
-            Vectors.Store(Fma(m / root, Of(Rate), p), P + i, lanes);
-            Vectors.Store(m, M + i, lanes);
-            Vectors.Store(v, V + i, lanes);
+            var g = T.Load(G + i, lanes) * T.Of(Scale);
+            var m = T.Load(M + i, lanes);
+            m = T.Fma(g - m, T.Of(Blend1), m);
+            var v = T.Fma(g * g, T.Of(Blend2), T.Load(V + i, lanes) * T.Of(Beta2));
+            var root = T.Fma(T.SquareRoot(v), T.Of(InverseRoot), T.Of(Epsilon));
+            var p = T.Load(P + i, lanes) * T.Of(Keep);
+            T.Fma(m / root, T.Of(Rate), p).Store(P + i, lanes);
+            m.Store(M + i, lanes);
+            v.Store(V + i, lanes);
         }
     }
 }

@@ -142,56 +142,89 @@ internal unsafe struct AttentionBackwardBody<TLanes, TVec> : IParallelBody
                 GradQ + offset + (i * stride), AddQ ? 1 : 0, _dq + ((nint)i * size), 1, size);
     }
 
+    // Tile row by tile row of keys: the later ones of a causal mask are seen by fewer queries.
     private readonly void Block(in AttentionMask mask, int q0, int rows, int k0, int keys)
     {
-        int size = Shape.HeadSize;
-        int columns = GemmPlan.RoundUp(rows, GemmTiles<TLanes, TVec>.PanelWidth);
-        nint at = (nint)k0 * size;
-        GemmTiles<TLanes, TVec>.Multiply(
-            keys, columns, size, _k + at, size, _qT, Shape.Scale, 0, _p, QueryTile);
         bool segments = !mask.OneSegment(k0, k0 + keys, q0, q0 + rows);
-        for (int j = 0; j < keys; j++)
-            Probabilities(mask, segments, q0, rows, k0 + j, _p + (j * QueryTile), columns);
-        if (GradV != null)
+        int height = GemmTiles<TLanes, TVec>.Height(keys);
+        for (int j = 0; j < keys; j += height)
+            Keys(mask, segments, q0, rows, k0, j, Math.Min(height, keys - j));
+        if (GradQ != null)
+            AddQueries(mask, q0, rows, k0, keys);
+    }
+
+    private readonly void Keys(
+        in AttentionMask mask, bool segments, int q0, int rows, int k0, int first, int keys)
+    {
+        int size = Shape.HeadSize, width = GemmTiles<TLanes, TVec>.PanelWidth;
+        int query = Math.Clamp(mask.FirstQuery(k0 + first, Shape.QueryLength) - q0, 0, rows);
+        // The panel that the first query lies in, and all after it.
+        int column = query / width * width;
+        int columns = GemmPlan.RoundUp(rows, width) - column;
+        nint at = (nint)(k0 + first) * size, row = (nint)first * QueryTile;
+        float* p = _p + row, ds = _ds + row;
+        if (columns > 0)
             GemmTiles<TLanes, TVec>.Multiply(
-                keys, size, rows, _p, QueryTile, _dy, 1, 1, _dv + at, size);
+                keys, columns, size, _k + at, size, _qT + ((nint)column * size), Shape.Scale, 0, p + column, QueryTile);
+        for (int j = 0; j < keys; j++)
+            Probabilities(mask, segments, q0, rows, k0 + first + j, p + (j * QueryTile), column, columns);
+        if (GradV != null)
+            AddKeys(keys, query, rows, p, _dy, _dv + at);
         if (GradQ == null && GradK == null)
             return;
 
-        GemmTiles<TLanes, TVec>.Multiply(keys, columns, size, _v + at, size, _dyT, 1, 0, _ds, QueryTile);
-        for (int j = 0; j < keys; j++)
-            AttentionRows<TLanes, TVec>.ScoreGradient(
-                _ds + (j * QueryTile), _p + (j * QueryTile), _minusDelta, Shape.Scale, columns);
-        if (GradK != null)
+        if (columns > 0)
             GemmTiles<TLanes, TVec>.Multiply(
-                keys, size, rows, _ds, QueryTile, _q, 1, 1, _dk + at, size);
-        if (GradQ != null)
-            AddQueries(mask, rows, k0, keys);
+                keys, columns, size, _v + at, size, _dyT + ((nint)column * size), 1, 0, ds + column, QueryTile);
+        for (int j = 0; j < keys; j++)
+        {
+            float* line = ds + (j * QueryTile);
+            new Span<float>(line, column).Clear();
+            AttentionRows<TLanes, TVec>.ScoreGradient(
+                line + column, p + (j * QueryTile) + column, _minusDelta + column, Shape.Scale, columns);
+        }
+        if (GradK != null)
+            AddKeys(keys, query, rows, ds, _q, _dk + at);
     }
 
-    private readonly void AddQueries(in AttentionMask mask, int rows, int k0, int keys)
+    // sums (keys, D) += weights (keys, queries) values (queries, D), from a query on.
+    private readonly void AddKeys(int keys, int query, int rows, float* weights, float* panels, float* sums)
+    {
+        int size = Shape.HeadSize, width = GemmTiles<TLanes, TVec>.PanelWidth;
+        for (int d = 0; query < rows && d < size; d += width)
+            GemmTiles<TLanes, TVec>.One(
+                keys, Math.Min(width, size - d), rows - query, weights + query, QueryTile,
+                panels + ((nint)d * rows) + (query * width), 1, 1, sums + d, size);
+    }
+
+    private readonly void AddQueries(in AttentionMask mask, int q0, int rows, int k0, int keys)
     {
         int size = Shape.HeadSize, width = GemmTiles<TLanes, TVec>.PanelWidth;
         float* panels = _kPanels + ((nint)k0 * GemmPlan.RoundUp(size, width));
         // The block may have been packed deeper than this tile may look.
         nint depth = Math.Min(KeyBlock, mask.Keys - k0);
         Packing.Transpose(_ds, QueryTile, _dsRows, KeyBlock, keys, rows);
-        for (int j = 0; j < size; j += width)
-            for (int i = 0; i < rows; i += TLanes.TileRows)
+        int height = GemmTiles<TLanes, TVec>.Height(rows);
+        for (int i = 0; i < rows; i += height)
+        {
+            int count = Math.Min(height, rows - i);
+            int seen = Math.Min(keys, mask.End(q0 + i + count - 1) - k0);
+            for (int d = 0; seen > 0 && d < size; d += width)
                 GemmTiles<TLanes, TVec>.One(
-                    Math.Min(TLanes.TileRows, rows - i), Math.Min(width, size - j), keys,
-                    _dsRows + (i * KeyBlock), KeyBlock, panels + (j * depth), 1, 1, _dq + ((nint)i * size) + j, size);
+                    count, Math.Min(width, size - d), seen, _dsRows + (i * KeyBlock), KeyBlock,
+                    panels + (d * depth), 1, 1, _dq + ((nint)i * size) + d, size);
+        }
     }
 
-    // One key against the queries of the tile.
+    // One key against the queries of the tile, whose scores begin at a column.
     private readonly void Probabilities(
-        in AttentionMask mask, bool segments, int q0, int rows, int key, float* p, int columns)
+        in AttentionMask mask, bool segments, int q0, int rows, int key, float* p, int column, int columns)
     {
         int first = Math.Clamp(mask.FirstQuery(key, Shape.QueryLength) - q0, 0, rows);
         int end = Math.Clamp(mask.EndQuery(key, Shape.QueryLength) - q0, first, rows);
-        AttentionRows<TLanes, TVec>.ExpEach(p, _minusLse, columns);
-        new Span<float>(p, first).Clear();
-        new Span<float>(p + end, columns - end).Clear();
+        AttentionRows<TLanes, TVec>.ExpEach(p + column, _minusLse + column, columns);
+        new Span<float>(p + column, first - column).Clear();
+        new Span<float>(p + end, column + columns - end).Clear();
         for (int i = first; segments && i < end; i++)
             if (!mask.SameSegment(key, q0 + i))
                 p[i] = 0;

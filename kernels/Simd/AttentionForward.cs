@@ -63,7 +63,7 @@ internal unsafe struct AttentionForwardBody<TLanes, TVec> : IParallelBody
         nint blocks = GemmPlan.Ceil(endKey, KeyBlock) - _firstBlock;
         _keys = Scratch.Floats(
             ScratchSlot.Attention,
-            (blocks * KeyBlock * (size + padded)) + (QueryTile * (size + size + KeyBlock)));
+            (blocks * KeyBlock * (size + padded)) + (QueryTile * (size + padded + KeyBlock)));
         _values = _keys + (blocks * KeyBlock * size);
         _queries = _values + (blocks * KeyBlock * padded);
         _scores = _queries + (QueryTile * size);
@@ -88,34 +88,44 @@ internal unsafe struct AttentionForwardBody<TLanes, TVec> : IParallelBody
         float* sum = stackalloc float[QueryTile];
         new Span<float>(max, rows).Fill(float.NegativeInfinity);
         new Span<float>(sum, rows).Clear();
-        new Span<float>(_sums, rows * size).Clear();
+        new Span<float>(_sums, rows * padded).Clear();
         Packing.Copy(Q + Shape.QueryOffset(batch, q0, head), Shape.QueryStride, _queries, size, rows, size);
 
-        int endKey = mask.End(q0 + rows - 1);
+        int endKey = mask.End(q0 + rows - 1), height = GemmTiles<TLanes, TVec>.Height(rows);
         for (int k0 = mask.First(q0) / KeyBlock * KeyBlock; k0 < endKey; k0 += KeyBlock)
         {
-            nint at = (nint)((k0 / KeyBlock) - _firstBlock) * KeyBlock;
             int count = Math.Min(KeyBlock, endKey - k0);
-            GemmTiles<TLanes, TVec>.Multiply(
-                rows, count, size, _queries, size, _keys + (at * size), Shape.Scale, 0, _scores, KeyBlock);
-            bool masked = !mask.OneSegment(k0, k0 + count, q0, q0 + rows);
-            for (int i = 0; i < rows; i++)
-                Softmax(mask, masked, q0 + i, k0, count, i, max, sum);
-            AddValues(rows, count, Math.Min(KeyBlock, _endKey - k0), _values + (at * padded));
+            bool segments = !mask.OneSegment(k0, k0 + count, q0, q0 + rows);
+            // Tile row by tile row: the upper ones of a causal mask look at fewer keys.
+            for (int i = 0; i < rows; i += height)
+                Block(mask, segments, q0, i, Math.Min(height, rows - i), k0, max, sum);
         }
         Finish(batch, head, q0, rows, max, sum);
     }
 
-    // The block may have been packed deeper than this tile may look.
-    private readonly void AddValues(int rows, int count, int depth, float* values)
+    private readonly void Block(
+        in AttentionMask mask, bool segments, int q0, int first, int rows, int k0, float* max, float* sum)
     {
-        int width = GemmTiles<TLanes, TVec>.PanelWidth, size = Shape.HeadSize;
-        for (int j = 0; j < size; j += width)
-            for (int i = 0; i < rows; i += TLanes.TileRows)
-                GemmTiles<TLanes, TVec>.One(
-                    Math.Min(TLanes.TileRows, rows - i), Math.Min(width, size - j), count,
-                    _scores + (i * KeyBlock), KeyBlock, values + ((nint)j * depth), 1, 1,
-                    _sums + ((nint)i * size) + j, size);
+        int count = Math.Min(KeyBlock, mask.End(q0 + first + rows - 1) - k0);
+        if (count <= 0)
+            return;
+        int size = Shape.HeadSize, width = GemmTiles<TLanes, TVec>.PanelWidth;
+        int padded = GemmPlan.RoundUp(size, width);
+        nint at = (nint)((k0 / KeyBlock) - _firstBlock) * KeyBlock;
+        float* scores = _scores + (first * KeyBlock);
+        // Whole panels: what lies beyond the keys is overwritten.
+        GemmTiles<TLanes, TVec>.Multiply(
+            rows, GemmPlan.RoundUp(count, width), size, _queries + ((nint)first * size), size, _keys + (at * size),
+            Shape.Scale, 0, scores, KeyBlock);
+        for (int i = first; i < first + rows; i++)
+            Softmax(mask, segments, q0 + i, k0, count, i, max, sum);
+        // The block may have been packed deeper than this tile may look.
+        nint depth = Math.Min(KeyBlock, _endKey - k0);
+        float* values = _values + (at * padded);
+        for (int j = 0; j < padded; j += width)
+            GemmTiles<TLanes, TVec>.Full(
+                rows, count, scores, KeyBlock, values + (j * depth), width, 1, 1,
+                _sums + ((nint)first * padded) + j, padded);
     }
 
     private readonly void Softmax(
@@ -124,25 +134,28 @@ internal unsafe struct AttentionForwardBody<TLanes, TVec> : IParallelBody
         float* row = _scores + (i * KeyBlock);
         int first = Math.Clamp(mask.First(query) - k0, 0, count);
         int end = Math.Clamp(mask.End(query) - k0, first, count);
+        int width = GemmPlan.RoundUp(end, TLanes.Width);
         new Span<float>(row, first).Fill(float.NegativeInfinity);
-        new Span<float>(row + end, KeyBlock - end).Fill(float.NegativeInfinity);
+        new Span<float>(row + end, width - end).Fill(float.NegativeInfinity);
         for (int j = first; segments && j < end; j++)
             if (!mask.SameSegment(k0 + j, query))
                 row[j] = float.NegativeInfinity;
 
-        float highest = Math.Max(max[i], AttentionRows<TLanes, TVec>.Highest(row, KeyBlock));
+        float highest = Math.Max(max[i], AttentionRows<TLanes, TVec>.Highest(row, width));
         if (float.IsNegativeInfinity(highest))
         {
-            new Span<float>(row, KeyBlock).Clear();
+            new Span<float>(row, count).Clear();
             return;
         }
-        float added = AttentionRows<TLanes, TVec>.ExpSum(row, KeyBlock, highest);
+        float added = AttentionRows<TLanes, TVec>.ExpSum(row, width, highest);
+        new Span<float>(row + width, Math.Max(0, count - width)).Clear();
         if (highest != max[i])
         {
+            int padded = GemmPlan.RoundUp(Shape.HeadSize, GemmTiles<TLanes, TVec>.PanelWidth);
             float shrink = MathF.Exp(max[i] - highest);
             sum[i] *= shrink;
-            float* y = _sums + ((nint)i * Shape.HeadSize);
-            AttentionRows<TLanes, TVec>.Combine(y, 0, y, shrink, Shape.HeadSize);
+            float* y = _sums + ((nint)i * padded);
+            AttentionRows<TLanes, TVec>.Combine(y, 0, y, shrink, padded);
             max[i] = highest;
         }
         sum[i] += added;
@@ -150,13 +163,13 @@ internal unsafe struct AttentionForwardBody<TLanes, TVec> : IParallelBody
 
     private readonly void Finish(int batch, int head, int q0, int rows, float* max, float* sum)
     {
-        int size = Shape.HeadSize;
+        int size = Shape.HeadSize, padded = GemmPlan.RoundUp(size, GemmTiles<TLanes, TVec>.PanelWidth);
         float* y = Y + Shape.QueryOffset(batch, q0, head);
         for (int i = 0; i < rows; i++)
         {
             float scale = sum[i] == 0 ? 0 : 1 / sum[i];
             AttentionRows<TLanes, TVec>.Combine(
-                y + (i * Shape.QueryStride), 0, _sums + ((nint)i * size), scale, size);
+                y + (i * Shape.QueryStride), 0, _sums + ((nint)i * padded), scale, size);
             if (Lse != null)
                 Lse[Shape.LseOffset(batch, head) + q0 + i] = max[i] + MathF.Log(sum[i]);
         }

@@ -1,4 +1,3 @@
-using System.Numerics;
 using System.Runtime.CompilerServices;
 
 namespace CudaLora.Kernels.Simd;
@@ -51,10 +50,10 @@ public static unsafe class BinaryKernel
             Runs = runs,
             RunsPerItem = pieces > 1 ? 1 : (int)Math.Max(1, Split.Grain / inner),
         };
-        Workers.Run(ref body, checked(Split.Items(runs, body.RunsPerItem) * pieces));
+        FloatsLoop.Run(body, checked(Split.Items(runs, body.RunsPerItem) * pieces));
     }
 
-    private struct Body<TMap> : IParallelBody where TMap : struct, IMap2
+    private struct Body<TMap> : IFloatsBody where TMap : struct, IMap2
     {
         public BroadcastPlan Plan;
         public float* A, B, Y;
@@ -62,7 +61,9 @@ public static unsafe class BinaryKernel
         public int Pieces, RunsPerItem;
         public long Runs;
 
-        public readonly void Execute(int item)
+        [MethodImpl(MethodImplOptions.NoInlining)]
+        public readonly void Execute<T>(int item)
+            where T : struct, IFloats<T>
         {
             var last = Plan.Rank - 1;
             var inner = Plan.Size(last);
@@ -76,55 +77,62 @@ public static unsafe class BinaryKernel
                 Plan.Locate(run, out var offsetA, out var offsetB);
                 float* a = A + offsetA + start * stepA, b = B + offsetB + start * stepB, y = Y + run * inner + start;
                 if (stepA != 0 && stepB != 0)
-                    Map.Row(default(TMap), a, b, y, n, Accumulate);
+                    Map.Row<TMap, T>(default, a, b, y, n, Accumulate);
                 else
-                    RowWithScalar(a, stepA == 0, b, stepB == 0, y, n);
+                    RowWithScalar<T>(a, stepA == 0, b, stepB == 0, y, n);
             }
         }
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        private readonly void RowWithScalar(float* a, bool fixedA, float* b, bool fixedB, float* y, int n)
+        private readonly void RowWithScalar<T>(float* a, bool fixedA, float* b, bool fixedB, float* y, int n)
+            where T : struct, IFloats<T>
         {
-            Vector<float> va = new(*a), vb = new(*b);
+            T va = T.Of(*a), vb = T.Of(*b);
             var i = 0;
-            for (; i <= n - Vectors.Width; i += Vectors.Width)
-                Step(fixedA ? va : Vector.Load(a + i), fixedB ? vb : Vector.Load(b + i), y + i, Vectors.Width);
+            for (; i <= n - T.Width; i += T.Width)
+                Step(fixedA ? va : T.Load(a + i), fixedB ? vb : T.Load(b + i), y + i, T.Width);
             if (i == n)
                 return;
             if (!fixedA)
-                va = Vectors.Load(a + i, n - i);
+                va = T.Load(a + i, n - i);
             if (!fixedB)
-                vb = Vectors.Load(b + i, n - i);
+                vb = T.Load(b + i, n - i);
             Step(va, vb, y + i, n - i);
         }
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        private readonly void Step(Vector<float> a, Vector<float> b, float* y, int lanes) =>
+        private readonly void Step<T>(T a, T b, float* y, int lanes)
+            where T : struct, IFloats<T> =>
             Vectors.Put(default(TMap).Apply(a, b), y, lanes, Accumulate);
     }
 
     private readonly struct AddMap : IMap2
     {
-        public Vector<float> Apply(Vector<float> a, Vector<float> b) => a + b;
+        public T Apply<T>(T a, T b)
+            where T : struct, IFloats<T> => a + b;
     }
 
     private readonly struct SubMap : IMap2
     {
-        public Vector<float> Apply(Vector<float> a, Vector<float> b) => a - b;
+        public T Apply<T>(T a, T b)
+            where T : struct, IFloats<T> => a - b;
     }
 
     private readonly struct MulMap : IMap2
     {
-        public Vector<float> Apply(Vector<float> a, Vector<float> b) => a * b;
+        public T Apply<T>(T a, T b)
+            where T : struct, IFloats<T> => a * b;
     }
 
     private readonly struct DivMap : IMap2
     {
-        public Vector<float> Apply(Vector<float> a, Vector<float> b) => a / b;
+        public T Apply<T>(T a, T b)
+            where T : struct, IFloats<T> => a / b;
     }
 
     private readonly struct NegDivMap : IMap2
     {
-        public Vector<float> Apply(Vector<float> a, Vector<float> b) => -(a / b);
+        public T Apply<T>(T a, T b)
+            where T : struct, IFloats<T> => -(a / b);
     }
 }

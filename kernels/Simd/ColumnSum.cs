@@ -1,4 +1,3 @@
-using System.Numerics;
 using System.Runtime.CompilerServices;
 
 namespace CudaLora.Kernels.Simd;
@@ -6,7 +5,8 @@ namespace CudaLora.Kernels.Simd;
 /// <summary>What a column sum adds up: one register of row <c>row</c> from column <c>col</c> on.</summary>
 internal interface IColumnTerm
 {
-    Vector<float> At(long row, int col, int lanes);
+    T At<T>(long row, int col, int lanes)
+        where T : struct, IFloats<T>;
 }
 
 /// <summary>
@@ -38,7 +38,7 @@ internal static unsafe class ColumnSum
             TilesPerItem = (int)Math.Max(1, Split.Grain / Math.Max(1, (long)Math.Min(rows, chunkRows) * width)),
             Partial = Scratch.Floats(ScratchSlot.Shared, (nint)outer * chunks * cols),
         };
-        Workers.Run(ref body, Split.Items(body.Tiles, body.TilesPerItem));
+        FloatsLoop.Run(body, Split.Items(body.Tiles, body.TilesPerItem));
         var fold = new Fold
         {
             Partial = body.Partial,
@@ -51,17 +51,19 @@ internal static unsafe class ColumnSum
             Scale = scale,
             Accumulate = accumulate,
         };
-        Workers.Run(ref fold, Split.Items(fold.Tiles, fold.TilesPerItem));
+        FloatsLoop.Run(fold, Split.Items(fold.Tiles, fold.TilesPerItem));
     }
 
-    private struct Body<TTerm> : IParallelBody where TTerm : struct, IColumnTerm
+    private struct Body<TTerm> : IFloatsBody where TTerm : struct, IColumnTerm
     {
         public TTerm Term;
         public int Rows, Cols, ChunkRows, Chunks, Blocks, TilesPerItem;
         public long Tiles;
         public float* Partial;
 
-        public readonly void Execute(int item)
+        [MethodImpl(MethodImplOptions.NoInlining)]
+        public readonly void Execute<T>(int item)
+            where T : struct, IFloats<T>
         {
             var first = (long)item * TilesPerItem;
             var end = Math.Min(Tiles, first + TilesPerItem);
@@ -71,43 +73,45 @@ internal static unsafe class ColumnSum
                 var chunk = tile / Blocks;
                 var row = (int)(chunk % Chunks) * ChunkRows;
                 var start = chunk / Chunks * Rows + row;
-                AddRows(start, Math.Min(ChunkRows, Rows - row), col, Math.Min(ColumnBlock, Cols - col),
+                AddRows<T>(start, Math.Min(ChunkRows, Rows - row), col, Math.Min(ColumnBlock, Cols - col),
                     Partial + chunk * Cols + col);
             }
         }
 
-        private readonly void AddRows(long row, int rows, int col, int cols, float* to)
+        private readonly void AddRows<T>(long row, int rows, int col, int cols, float* to)
+            where T : struct, IFloats<T>
         {
             new Span<float>(to, cols).Clear();
             var r = 0;
             for (; r <= rows - 4; r += 4)
             {
                 var c = 0;
-                for (; c <= cols - Vectors.Width; c += Vectors.Width)
-                    Add4(row + r, col + c, Vectors.Width, to + c);
+                for (; c <= cols - T.Width; c += T.Width)
+                    Add4<T>(row + r, col + c, T.Width, to + c);
                 if (c < cols)
-                    Add4(row + r, col + c, cols - c, to + c);
+                    Add4<T>(row + r, col + c, cols - c, to + c);
             }
             for (; r < rows; r++)
             {
                 var c = 0;
-                for (; c <= cols - Vectors.Width; c += Vectors.Width)
-                    Vectors.Put(Term.At(row + r, col + c, Vectors.Width), to + c, Vectors.Width, true);
+                for (; c <= cols - T.Width; c += T.Width)
+                    Vectors.Put(Term.At<T>(row + r, col + c, T.Width), to + c, T.Width, true);
                 if (c < cols)
-                    Vectors.Put(Term.At(row + r, col + c, cols - c), to + c, cols - c, true);
+                    Vectors.Put(Term.At<T>(row + r, col + c, cols - c), to + c, cols - c, true);
             }
         }
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        private readonly void Add4(long row, int col, int lanes, float* to)
+        private readonly void Add4<T>(long row, int col, int lanes, float* to)
+            where T : struct, IFloats<T>
         {
-            var low = Term.At(row, col, lanes) + Term.At(row + 1, col, lanes);
-            var high = Term.At(row + 2, col, lanes) + Term.At(row + 3, col, lanes);
+            var low = Term.At<T>(row, col, lanes) + Term.At<T>(row + 1, col, lanes);
+            var high = Term.At<T>(row + 2, col, lanes) + Term.At<T>(row + 3, col, lanes);
             Vectors.Put(low + high, to, lanes, true);
         }
     }
 
-    private struct Fold : IParallelBody
+    private struct Fold : IFloatsBody
     {
         public float* Partial, Y;
         public int Cols, Chunks, Blocks, TilesPerItem;
@@ -115,31 +119,34 @@ internal static unsafe class ColumnSum
         public float Scale;
         public bool Accumulate;
 
-        public readonly void Execute(int item)
+        [MethodImpl(MethodImplOptions.NoInlining)]
+        public readonly void Execute<T>(int item)
+            where T : struct, IFloats<T>
         {
             var first = (long)item * TilesPerItem;
             var end = Math.Min(Tiles, first + TilesPerItem);
-            var scale = new Vector<float>(Scale);
+            var scale = T.Of(Scale);
             for (var tile = first; tile < end; tile++)
             {
                 var start = (int)(tile % Blocks) * ColumnBlock;
                 var o = tile / Blocks;
                 var stop = Math.Min(Cols, start + ColumnBlock);
                 var c = start;
-                for (; c <= stop - Vectors.Width; c += Vectors.Width)
-                    Add(o, c, Vectors.Width, scale);
+                for (; c <= stop - T.Width; c += T.Width)
+                    Add(o, c, T.Width, scale);
                 if (c < stop)
                     Add(o, c, stop - c, scale);
             }
         }
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        private readonly void Add(long o, int c, int lanes, Vector<float> scale)
+        private readonly void Add<T>(long o, int c, int lanes, T scale)
+            where T : struct, IFloats<T>
         {
             var from = Partial + o * Chunks * Cols + c;
-            var sum = Vectors.Load(from, lanes);
+            var sum = T.Load(from, lanes);
             for (var k = 1; k < Chunks; k++)
-                sum += Vectors.Load(from + (long)k * Cols, lanes);
+                sum += T.Load(from + (long)k * Cols, lanes);
             Vectors.Put(sum * scale, Y + o * Cols + c, lanes, Accumulate);
         }
     }
@@ -151,6 +158,7 @@ internal static unsafe class ColumnSum
         public long Stride;
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public readonly Vector<float> At(long row, int col, int lanes) => Vectors.Load(X + row * Stride + col, lanes);
+        public readonly T At<T>(long row, int col, int lanes)
+            where T : struct, IFloats<T> => T.Load(X + row * Stride + col, lanes);
     }
 }

@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace CudaLora.Kernels.Simd;
 
 /// <summary>
@@ -34,10 +36,10 @@ public static unsafe class CrossEntropyKernel
             Scale = scale,
             Gradient = gradient,
         };
-        Workers.Run(ref body, Split.Items(rows, Split.Rows(cols)));
+        FloatsLoop.Run(body, Split.Items(rows, Split.Rows(cols)));
     }
 
-    private struct Body : IParallelBody
+    private struct Body : IFloatsBody
     {
         public float* Logits, Loss;
         public int* Labels;
@@ -45,7 +47,9 @@ public static unsafe class CrossEntropyKernel
         public float Scale;
         public bool Gradient;
 
-        public readonly void Execute(int item)
+        [MethodImpl(MethodImplOptions.NoInlining)]
+        public readonly void Execute<T>(int item)
+            where T : struct, IFloats<T>
         {
             var first = item * Split.Rows(Cols);
             var end = Math.Min(Rows, first + Split.Rows(Cols));
@@ -54,7 +58,7 @@ public static unsafe class CrossEntropyKernel
                 var row = Logits + (long)r * Cols;
                 if (Labels[r] != Ignored)
                 {
-                    Loss[r] = Row(row, Labels[r]);
+                    Loss[r] = Row<T>(row, Labels[r]);
                     continue;
                 }
                 Loss[r] = 0f;
@@ -63,19 +67,20 @@ public static unsafe class CrossEntropyKernel
             }
         }
 
-        private readonly float Row(float* x, int label)
+        private readonly float Row<T>(float* x, int label)
+            where T : struct, IFloats<T>
         {
             var logit = x[label];
             float max;
             double sum;
             if (Gradient)
             {
-                RowStatistics.Exponentials(x, x, Cols, Scale, out max, out sum);
+                RowStatistics.Exponentials<T>(x, x, Cols, Scale, out max, out sum);
                 x[label] -= Scale;
             }
             else
             {
-                RowStatistics.MaxAndSum(x, Cols, out max, out sum);
+                RowStatistics.MaxAndSum<T>(x, Cols, out max, out sum);
             }
             return (float)(max - logit + Math.Log(sum));
         }

@@ -39,30 +39,36 @@ public static unsafe class DynamicQuantize
     }
 
     /// <summary>
-    /// The entry nearest to <paramref name="x"/>: a search over seven steps ends at one of two neighbours, and x must
-    /// be
-    /// strictly beyond their middle for the other one to be taken.
+    /// The entry nearest to <paramref name="x"/>: a search over seven steps ends between two neighbours, and x must be
+    /// strictly beyond the middle for the other one to be taken. Nothing branches on x: where values fall at random
+    /// every other guess of a processor would be wrong.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static int Code(float x, float* map)
     {
-        int at = 127, above = 255, below = 0;
-        for (int step = 64; step > 0; step >>= 1)
-        {
-            if (x > map[at])
-            {
-                below = at;
-                at += step;
-            }
-            else
-            {
-                above = at;
-                at -= step;
-            }
-        }
+        int at = 127;
+        at += Side(x, map[at]) * 64;
+        at += Side(x, map[at]) * 32;
+        at += Side(x, map[at]) * 16;
+        at += Side(x, map[at]) * 8;
+        at += Side(x, map[at]) * 4;
+        at += Side(x, map[at]) * 2;
+        at += Side(x, map[at]);
         float value = map[at];
-        if (x > value)
-            return x > (map[above] + value) * 0.5f ? above : at;
-        return x < (map[below] + value) * 0.5f ? below : at;
+        int side = Side(x, value);
+        // The entries on both sides were compared before. Below the first there is none.
+        int other = at + side;
+        other &= ~(other >> 31);
+        float middle = (map[other] + value) * 0.5f;
+        // On one side strictly above, on the other strictly below.
+        int beyond = side > 0 ? Above(x, middle) : Above(middle, x);
+        return at + (beyond * (other - at));
     }
+
+    // 1 above, -1 at or below; of what is not a number -1.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static int Side(float x, float entry) => (2 * Above(x, entry)) - 1;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static int Above(float x, float entry) => x > entry ? 1 : 0;
 }

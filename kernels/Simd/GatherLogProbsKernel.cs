@@ -1,4 +1,4 @@
-using System.Numerics;
+using System.Runtime.CompilerServices;
 using static CudaLora.Kernels.Simd.VectorMath;
 
 namespace CudaLora.Kernels.Simd;
@@ -13,7 +13,7 @@ public static unsafe class GatherLogProbsKernel
     public static void Forward(float* logits, int* labels, float* y, float* lse, int rows, int cols)
     {
         var body = new ForwardBody { Logits = logits, Labels = labels, Y = y, Lse = lse, Rows = rows, Cols = cols };
-        Workers.Run(ref body, Split.Items(rows, Split.Rows(cols)));
+        FloatsLoop.Run(body, Split.Items(rows, Split.Rows(cols)));
     }
 
     /// <summary>dlogits (+)= dy[r] (onehot(label) - softmax(logits)); dlogits may equal logits.</summary>
@@ -31,16 +31,18 @@ public static unsafe class GatherLogProbsKernel
             Cols = cols,
             Accumulate = accumulate,
         };
-        Workers.Run(ref body, Split.Items(rows, Split.Rows(cols)));
+        FloatsLoop.Run(body, Split.Items(rows, Split.Rows(cols)));
     }
 
-    private struct ForwardBody : IParallelBody
+    private struct ForwardBody : IFloatsBody
     {
         public float* Logits, Y, Lse;
         public int* Labels;
         public int Rows, Cols;
 
-        public readonly void Execute(int item)
+        [MethodImpl(MethodImplOptions.NoInlining)]
+        public readonly void Execute<T>(int item)
+            where T : struct, IFloats<T>
         {
             var first = item * Split.Rows(Cols);
             var end = Math.Min(Rows, first + Split.Rows(Cols));
@@ -50,20 +52,22 @@ public static unsafe class GatherLogProbsKernel
                 if (Labels[r] < 0)
                     continue;
                 var row = Logits + (long)r * Cols;
-                Lse[r] = RowStatistics.LogSumExp(row, Cols);
+                Lse[r] = RowStatistics.LogSumExp<T>(row, Cols);
                 Y[r] = row[Labels[r]] - Lse[r];
             }
         }
     }
 
-    private struct BackwardBody : IParallelBody
+    private struct BackwardBody : IFloatsBody
     {
         public float* Logits, Lse, Dy, Dlogits;
         public int* Labels;
         public int Rows, Cols;
         public bool Accumulate;
 
-        public readonly void Execute(int item)
+        [MethodImpl(MethodImplOptions.NoInlining)]
+        public readonly void Execute<T>(int item)
+            where T : struct, IFloats<T>
         {
             var first = item * Split.Rows(Cols);
             var end = Math.Min(Rows, first + Split.Rows(Cols));
@@ -71,20 +75,21 @@ public static unsafe class GatherLogProbsKernel
             {
                 var to = Dlogits + (long)r * Cols;
                 if (Labels[r] >= 0)
-                    Row(Logits + (long)r * Cols, to, r);
+                    Row<T>(Logits + (long)r * Cols, to, r);
                 else if (!Accumulate)
                     new Span<float>(to, Cols).Clear();
             }
         }
 
-        private readonly void Row(float* x, float* to, int r)
+        private readonly void Row<T>(float* x, float* to, int r)
+            where T : struct, IFloats<T>
         {
-            Vector<float> lse = Of(Lse[r]), scale = Of(-Dy[r]);
+            T lse = T.Of(Lse[r]), scale = T.Of(-Dy[r]);
             var c = 0;
-            for (; c <= Cols - Vectors.Width; c += Vectors.Width)
-                Vectors.Put(Exp(Vector.Load(x + c) - lse) * scale, to + c, Vectors.Width, Accumulate);
+            for (; c <= Cols - T.Width; c += T.Width)
+                Vectors.Put(Exp(T.Load(x + c) - lse) * scale, to + c, T.Width, Accumulate);
             if (c < Cols)
-                Vectors.Put(Exp(Vectors.Load(x + c, Cols - c) - lse) * scale, to + c, Cols - c, Accumulate);
+                Vectors.Put(Exp(T.Load(x + c, Cols - c) - lse) * scale, to + c, Cols - c, Accumulate);
             to[Labels[r]] += Dy[r];
         }
     }

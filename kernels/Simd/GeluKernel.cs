@@ -1,4 +1,3 @@
-using System.Numerics;
 using static CudaLora.Kernels.Simd.VectorMath;
 
 namespace CudaLora.Kernels.Simd;
@@ -29,43 +28,48 @@ public static unsafe class GeluKernel
 
     private readonly struct Exact : IMap1
     {
-        public Vector<float> Apply(Vector<float> x)
+        public T Apply<T>(T x)
+            where T : struct, IFloats<T>
         {
-            var half = x * Of(0.5f);
-            return Fma(half, Erf(x * Of(RootHalf)), half);
+            var half = x * T.Of(0.5f);
+            return T.Fma(half, Erf(x * T.Of(RootHalf)), half);
         }
     }
 
     private readonly struct ExactSlope : IMap2
     {
-        public Vector<float> Apply(Vector<float> x, Vector<float> dy)
+        public T Apply<T>(T x, T dy)
+            where T : struct, IFloats<T>
         {
-            var phi = Fma(Of(0.5f), Erf(x * Of(RootHalf)), Of(0.5f));
-            var density = Exp(x * x * Of(-0.5f)) * Of(InverseRoot2Pi);
-            return dy * Fma(x, density, phi);
+            var phi = T.Fma(T.Of(0.5f), Erf(x * T.Of(RootHalf)), T.Of(0.5f));
+            var density = Exp(x * x * T.Of(-0.5f)) * T.Of(InverseRoot2Pi);
+            return dy * T.Fma(x, density, phi);
         }
     }
 
     private readonly struct Approximate : IMap1
     {
-        public Vector<float> Apply(Vector<float> x)
+        public T Apply<T>(T x)
+            where T : struct, IFloats<T>
         {
-            var half = x * Of(0.5f);
-            return Fma(half, Tanh(Inner(x)), half);
+            var half = x * T.Of(0.5f);
+            return T.Fma(half, Tanh(Inner(x)), half);
         }
     }
 
     private readonly struct ApproximateSlope : IMap2
     {
-        public Vector<float> Apply(Vector<float> x, Vector<float> dy)
+        public T Apply<T>(T x, T dy)
+            where T : struct, IFloats<T>
         {
             var t = Tanh(Inner(x));
-            var innerSlope = Fma(x * x, Of(3f * Cubic * Root2OverPi), Of(Root2OverPi));
-            var bell = (Vector<float>.One - t * t) * innerSlope;
-            return dy * Of(0.5f) * (Vector<float>.One + Fma(x, bell, t));
+            var innerSlope = T.Fma(x * x, T.Of(3f * Cubic * Root2OverPi), T.Of(Root2OverPi));
+            var bell = (T.Of(1f) - t * t) * innerSlope;
+            return dy * T.Of(0.5f) * (T.Of(1f) + T.Fma(x, bell, t));
         }
     }
 
-    private static Vector<float> Inner(Vector<float> x) =>
-        Fma(x * x, Of(Cubic), Vector<float>.One) * x * Of(Root2OverPi);
+    private static T Inner<T>(T x)
+        where T : struct, IFloats<T> =>
+        T.Fma(x * x, T.Of(Cubic), T.Of(1f)) * x * T.Of(Root2OverPi);
 }

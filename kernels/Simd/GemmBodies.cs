@@ -144,32 +144,51 @@ internal unsafe struct WideBody<TLanes, TVec, TSource> : IParallelBody
         GemmProduct<TSource> p = Product;
         int n0 = item * BlockColumns;
         int cols = Math.Min(BlockColumns, p.N - n0);
-        float* panels = Scratch.Floats(ScratchSlot.LocalB, (nint)BlockColumns * Depth);
+        int width = GemmTiles<TLanes, TVec>.PanelWidth;
+        float* panels = Scratch.Floats(ScratchSlot.LocalB, (nint)GemmPlan.RoundUp(BlockColumns, width) * Depth);
         float* c = p.C + n0;
         nint ldc = p.Ldc;
         float alpha = p.Alpha;
         if (TransposeC)
         {
-            c = Scratch.Floats(ScratchSlot.LocalA, (nint)p.M * BlockColumns);
-            ldc = BlockColumns;
+            // As it comes, and then transposed.
+            c = Scratch.Floats(ScratchSlot.LocalA, 2 * (nint)p.M * cols);
+            ldc = cols;
             alpha = 1;
         }
+        // One or two rows of tiles meet each element of B once or twice: packing would cost more than it saves.
+        bool inPlace = p.M <= 2 * TLanes.TileRows && !p.TransB && p.B.Direct != null;
+        int height = GemmTiles<TLanes, TVec>.Height(p.M);
         for (int k0 = 0; k0 < p.K; k0 += Depth)
         {
             int depth = Math.Min(Depth, p.K - k0);
-            PackBody<TLanes, TVec, TSource>.Block(p.B, p.TransB, k0, depth, n0, cols, panels);
             float* a = BlockedA != null ? BlockedA + ((nint)k0 * p.M) : p.A + k0;
             nint lda = BlockedA != null ? depth : p.Lda;
             float beta = k0 != 0 ? 1 : TransposeC ? 0 : p.Beta;
-            GemmTiles<TLanes, TVec>.Multiply(p.M, cols, depth, a, lda, panels, alpha, beta, c, ldc);
+            int done = 0;
+            for (; inPlace && done <= cols - width; done += width)
+                for (int i = 0; i < p.M; i += height)
+                    GemmTiles<TLanes, TVec>.Full(
+                        Math.Min(height, p.M - i), depth, a + (i * lda), lda,
+                        p.B.Direct + (k0 * p.B.Stride) + n0 + done, p.B.Stride, alpha, beta, c + (i * ldc) + done, ldc);
+            if (done == cols)
+                continue;
+            PackBody<TLanes, TVec, TSource>.Block(p.B, p.TransB, k0, depth, n0 + done, cols - done, panels);
+            GemmTiles<TLanes, TVec>.Multiply(
+                p.M, cols - done, depth, a, lda, panels, alpha, beta, c + done, ldc);
         }
-        if (!TransposeC)
-            return;
-        for (int j = 0; j < cols; j++)
-        {
-            float* to = p.C + ((n0 + j) * p.Ldc);
-            for (int i = 0; i < p.M; i++)
-                to[i] = (p.Alpha * c[(i * ldc) + j]) + (p.Beta == 0 ? 0 : p.Beta * to[i]);
-        }
+        if (TransposeC)
+            Turn(p, n0, cols, c);
+    }
+
+    private static void Turn(in GemmProduct<TSource> p, int n0, int cols, float* c)
+    {
+        float* turned = c + ((nint)p.M * cols);
+        Packing.Transpose(c, cols, turned, p.M, p.M, cols);
+        // Rows that follow one another are one long row.
+        bool dense = p.Ldc == p.M;
+        for (int j = 0; j < (dense ? 1 : cols); j++)
+            AttentionRows<TLanes, TVec>.Combine(
+                p.C + ((n0 + j) * p.Ldc), p.Beta, turned + ((nint)j * p.M), p.Alpha, dense ? cols * p.M : p.M);
     }
 }

@@ -9,6 +9,9 @@ internal static class GemmPlan
     /// <summary>Rows of A per block: with Depth, what the second-level cache holds beside the panels.</summary>
     public const int MaxRows = 96;
 
+    /// <summary>Depth of the blocks where B is one vector wide: such a panel stays in the first-level cache.</summary>
+    public const int NarrowDepth = 512;
+
     /// <summary>Items to aim for, so that threads of unequal speed end together.</summary>
     public const int Items = 8;
 
@@ -45,16 +48,14 @@ internal static unsafe class GemmPlan<TLanes, TVec, TSource>
     // Where both operands run along k, the dot tile beats a transposing pack up to this many rows.
     private const int DotRows = 32;
     private const int DotColumns = 8;
-
-    // Up to this depth a panel of one vector stays in the first-level cache, and the sums across lanes at the end of a
-    // dot tile would weigh too much.
-    private const int NarrowDepth = 512;
     private const int SwapColumns = 64;
 
     public static void Run(GemmProduct<TSource> p, bool parallel)
     {
         parallel &= p.Flops >= GemmPlan.ForkFlops;
-        if (!p.TransA && p.N <= TLanes.Width && p.K <= NarrowDepth && p.M >= TLanes.TileRows)
+        // In one block, a dot tile's sums across lanes at its end would weigh too much.
+        bool deep = p.K > GemmPlan.NarrowDepth;
+        if (!p.TransA && p.N <= TLanes.Width && p.M >= TLanes.TileRows && (!deep || p.N > DotColumns))
             Narrow(p, parallel);
         else if (!p.TransA && p.N <= DotColumns)
             Dot(p, parallel);

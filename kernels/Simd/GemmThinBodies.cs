@@ -88,8 +88,10 @@ internal unsafe struct NarrowBody<TLanes, TVec> : IParallelBody
     {
         GemmProduct<F32Source> p = Product;
         int m0 = item * BlockRows;
-        GemmTiles<TLanes, TVec>.Narrow(
-            Math.Min(BlockRows, p.M - m0), p.N, p.K, p.A + (m0 * p.Lda), p.Lda, p.B.Direct, p.Alpha, p.Beta,
-            p.C + (m0 * p.Ldc), p.Ldc);
+        for (int k0 = 0; k0 < p.K; k0 += GemmPlan.NarrowDepth)
+            GemmTiles<TLanes, TVec>.Narrow(
+                Math.Min(BlockRows, p.M - m0), p.N, Math.Min(GemmPlan.NarrowDepth, p.K - k0),
+                p.A + (m0 * p.Lda) + k0, p.Lda, p.B.Direct + ((nint)k0 * TLanes.Width), p.Alpha,
+                k0 == 0 ? p.Beta : 1, p.C + (m0 * p.Ldc), p.Ldc);
     }
 }

@@ -48,7 +48,7 @@ internal static unsafe class GemmTiles<TLanes, TVec>
     /// <summary>
     /// Rows per tile when the tiles share the rows evenly: a tile of one or two rows starves the units.
     /// </summary>
-    private static int Height(int rows)
+    public static int Height(int rows)
         => GemmPlan.Ceil(rows, Math.Max(1, GemmPlan.Ceil(rows, TLanes.TileRows)));
 
     /// <summary>One tile of at most TileRows rows and PanelWidth columns. B is a packed panel.</summary>

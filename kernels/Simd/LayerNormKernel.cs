@@ -1,6 +1,4 @@
-using System.Numerics;
 using System.Runtime.CompilerServices;
-using static CudaLora.Kernels.Simd.VectorMath;
 
 namespace CudaLora.Kernels.Simd;
 
@@ -23,7 +21,7 @@ public static unsafe class LayerNormKernel
             Rows = rows,
             Cols = cols,
         };
-        Workers.Run(ref body, Split.Items(rows, Split.Rows(cols)));
+        FloatsLoop.Run(body, Split.Items(rows, Split.Rows(cols)));
     }
 
     /// <summary>
@@ -55,113 +53,131 @@ public static unsafe class LayerNormKernel
             Cols = cols,
             Accumulate = accumulateX,
         };
-        Workers.Run(ref body, Split.Items(rows, Split.Rows(cols)));
+        FloatsLoop.Run(body, Split.Items(rows, Split.Rows(cols)));
     }
 
-    private struct ForwardBody : IParallelBody
+    private struct ForwardBody : IFloatsBody
     {
         public float* X, W, B, Y, Mean, Rstd;
         public float Eps;
         public int Rows, Cols;
 
-        public readonly void Execute(int item)
+        [MethodImpl(MethodImplOptions.NoInlining)]
+        public readonly void Execute<T>(int item)
+            where T : struct, IFloats<T>
         {
             var first = item * Split.Rows(Cols);
             var end = Math.Min(Rows, first + Split.Rows(Cols));
             for (var r = first; r < end; r++)
             {
                 var x = X + (long)r * Cols;
-                var mean = (float)(Vectors.Sum(x, Cols) / Cols);
-                var rstd = (float)(1.0 / Math.Sqrt(CentredSquares(x, mean) / Cols + Eps));
+                var mean = (float)(Vectors.Sum<T>(x, Cols) / Cols);
+                var rstd = (float)(1.0 / Math.Sqrt(CentredSquares<T>(x, mean) / Cols + Eps));
                 Mean[r] = mean;
                 Rstd[r] = rstd;
-                Row(x, Y + (long)r * Cols, Of(mean), Of(rstd));
+                Row(x, Y + (long)r * Cols, T.Of(mean), T.Of(rstd));
             }
         }
 
-        private readonly void Row(float* x, float* y, Vector<float> mean, Vector<float> rstd)
+        private readonly void Row<T>(float* x, float* y, T mean, T rstd)
+            where T : struct, IFloats<T>
         {
             var c = 0;
-            for (; c <= Cols - Vectors.Width; c += Vectors.Width)
-                Write(x + c, y + c, c, Vectors.Width, mean, rstd);
+            for (; c <= Cols - T.Width; c += T.Width)
+                Write(x + c, y + c, c, T.Width, mean, rstd);
             if (c < Cols)
                 Write(x + c, y + c, c, Cols - c, mean, rstd);
         }
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        private readonly void Write(float* x, float* y, int c, int lanes, Vector<float> mean, Vector<float> rstd)
+        private readonly void Write<T>(float* x, float* y, int c, int lanes, T mean, T rstd)
+            where T : struct, IFloats<T>
         {
-            var h = (Vectors.Load(x, lanes) - mean) * rstd;
-            var shift = B == null ? Vector<float>.Zero : Vectors.Load(B + c, lanes);
-            Vectors.Store(Fma(h, Vectors.Load(W + c, lanes), shift), y, lanes);
+            var h = (T.Load(x, lanes) - mean) * rstd;
+            var shift = B == null ? T.Of(0f) : T.Load(B + c, lanes);
+            T.Fma(h, T.Load(W + c, lanes), shift).Store(y, lanes);
         }
 
         // Two passes: the difference of large squares would lose the variance of a row far from zero.
-        private readonly double CentredSquares(float* x, float mean)
+        private readonly double CentredSquares<T>(float* x, float mean)
+            where T : struct, IFloats<T>
         {
-            var sum = Vector<float>.Zero;
+            T s0 = default, s1 = default, s2 = default, s3 = default;
+            var centre = T.Of(mean);
             var c = 0;
-            for (; c <= Cols - Vectors.Width; c += Vectors.Width)
+            for (; c <= Cols - 4 * T.Width; c += 4 * T.Width)
             {
-                var d = Vector.Load(x + c) - Of(mean);
-                sum = Fma(d, d, sum);
+                s0 = AddSquare(T.Load(x + c) - centre, s0);
+                s1 = AddSquare(T.Load(x + c + T.Width) - centre, s1);
+                s2 = AddSquare(T.Load(x + c + 2 * T.Width) - centre, s2);
+                s3 = AddSquare(T.Load(x + c + 3 * T.Width) - centre, s3);
             }
-            double rest = Vector.Sum(sum);
+            for (; c <= Cols - T.Width; c += T.Width)
+                s0 = AddSquare(T.Load(x + c) - centre, s0);
+            double rest = T.Sum((s0 + s1) + (s2 + s3));
             for (; c < Cols; c++)
                 rest += (double)(x[c] - mean) * (x[c] - mean);
             return rest;
         }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private static T AddSquare<T>(T d, T sum)
+            where T : struct, IFloats<T> => T.Fma(d, d, sum);
     }
 
-    private struct BackwardBody : IParallelBody
+    private struct BackwardBody : IFloatsBody
     {
         public float* X, W, Mean, Rstd, Dy, Dx;
         public int Rows, Cols;
         public bool Accumulate;
 
-        public readonly void Execute(int item)
+        [MethodImpl(MethodImplOptions.NoInlining)]
+        public readonly void Execute<T>(int item)
+            where T : struct, IFloats<T>
         {
             var first = item * Split.Rows(Cols);
             var end = Math.Min(Rows, first + Split.Rows(Cols));
             for (var r = first; r < end; r++)
-                Row((long)r * Cols, Of(Mean[r]), Of(Rstd[r]));
+                Row((long)r * Cols, T.Of(Mean[r]), T.Of(Rstd[r]));
         }
 
-        private readonly void Row(long at, Vector<float> mean, Vector<float> rstd)
+        [MethodImpl(MethodImplOptions.NoInlining)]
+        private readonly void Row<T>(long at, T mean, T rstd)
+            where T : struct, IFloats<T>
         {
             float* x = X + at, dy = Dy + at, dx = Dx + at;
-            Vector<float> sumG = default, sumGh = default;
+            T sumG = default, sumGh = default;
             var c = 0;
-            for (; c <= Cols - Vectors.Width; c += Vectors.Width)
-                Add(x + c, dy + c, c, Vectors.Width, mean, rstd, ref sumG, ref sumGh);
+            for (; c <= Cols - T.Width; c += T.Width)
+                Add(x + c, dy + c, c, T.Width, mean, rstd, ref sumG, ref sumGh);
             if (c < Cols)
                 Add(x + c, dy + c, c, Cols - c, mean, rstd, ref sumG, ref sumGh);
-            var meanG = Of(Vector.Sum(sumG) / Cols);
-            var along = Of(Vector.Sum(sumGh) / Cols) * rstd;
-            for (c = 0; c <= Cols - Vectors.Width; c += Vectors.Width)
-                Write(x + c, dy + c, dx + c, c, Vectors.Width, mean, rstd, meanG, along);
+            var meanG = T.Of(T.Sum(sumG) / Cols);
+            var along = T.Of(T.Sum(sumGh) / Cols) * rstd;
+            for (c = 0; c <= Cols - T.Width; c += T.Width)
+                Write(x + c, dy + c, dx + c, c, T.Width, mean, rstd, meanG, along);
             if (c < Cols)
                 Write(x + c, dy + c, dx + c, c, Cols - c, mean, rstd, meanG, along);
         }
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        private readonly void Add(
-            float* x, float* dy, int c, int lanes, Vector<float> mean, Vector<float> rstd,
-            ref Vector<float> sumG, ref Vector<float> sumGh)
+        private readonly void Add<T>(
+            float* x, float* dy, int c, int lanes, T mean, T rstd, ref T sumG, ref T sumGh)
+            where T : struct, IFloats<T>
         {
             // Lanes past the end have w = 0, so g = 0 there.
-            var g = Vectors.Load(W + c, lanes) * Vectors.Load(dy, lanes);
+            var g = T.Load(W + c, lanes) * T.Load(dy, lanes);
             sumG += g;
-            sumGh = Fma(g, (Vectors.Load(x, lanes) - mean) * rstd, sumGh);
+            sumGh = T.Fma(g, (T.Load(x, lanes) - mean) * rstd, sumGh);
         }
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        private readonly void Write(
-            float* x, float* dy, float* dx, int c, int lanes, Vector<float> mean, Vector<float> rstd,
-            Vector<float> meanG, Vector<float> along)
+        private readonly void Write<T>(
+            float* x, float* dy, float* dx, int c, int lanes, T mean, T rstd, T meanG, T along)
+            where T : struct, IFloats<T>
         {
-            var g = Vectors.Load(W + c, lanes) * Vectors.Load(dy, lanes);
-            Vectors.Put((g - meanG - (Vectors.Load(x, lanes) - mean) * along) * rstd, dx, lanes, Accumulate);
+            var g = T.Load(W + c, lanes) * T.Load(dy, lanes);
+            Vectors.Put((g - meanG - (T.Load(x, lanes) - mean) * along) * rstd, dx, lanes, Accumulate);
         }
     }
 
@@ -171,11 +187,12 @@ public static unsafe class LayerNormKernel
         public int Cols;
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public readonly Vector<float> At(long row, int col, int lanes)
+        public readonly T At<T>(long row, int col, int lanes)
+            where T : struct, IFloats<T>
         {
             var at = row * Cols + col;
-            var h = (Vectors.Load(X + at, lanes) - Of(Mean[row])) * Of(Rstd[row]);
-            return h * Vectors.Load(Dy + at, lanes);
+            var h = (T.Load(X + at, lanes) - T.Of(Mean[row])) * T.Of(Rstd[row]);
+            return h * T.Load(Dy + at, lanes);
         }
     }
 }

@@ -1,12 +1,13 @@
-using System.Runtime.Intrinsics;
-
 namespace CudaLora.Kernels.Simd;
 
 /// <summary>Copies an array with its axes in another order.</summary>
 public static unsafe class PermuteKernel
 {
     private const int MaxRank = BroadcastPlan.MaxRank;
-    private const int Tile = 32;
+    private const int Tile = 64;
+
+    // A cache line more than the tile is wide, so that its lines do not fight for the same cache sets.
+    private const int TileStride = Tile + 16;
 
     /// <summary>
     /// Axis i of y is axis <paramref name="order"/>[i] of x, whose shape is <paramref name="dims"/>: y (+)= permuted x.
@@ -23,8 +24,7 @@ public static unsafe class PermuteKernel
 
     /// <summary>
     /// Axes of y: extents and strides in x, without axes of one element, neighbours that stay neighbours joined.
-    /// Returns
-    /// how many are left.
+    /// Returns how many are left.
     /// </summary>
     internal static int Merge(
         ReadOnlySpan<int> dims, ReadOnlySpan<int> order, Span<int> extent, Span<long> stride)
@@ -53,8 +53,8 @@ public static unsafe class PermuteKernel
     }
 
     /// <summary>
-    /// y is walked as runs, each a tile strip of <c>Lines</c> by <c>Columns</c>: columns are y's last axis, lines the
-    /// axis that is contiguous in x. When both are one axis a line is a plain copy.
+    /// y is walked as strips of <c>Tile</c> lines by all <c>Columns</c>: columns are y's last axis, lines the axis that
+    /// is contiguous in x. When both are one axis, lines are y's last axis but one and every line is a plain copy.
     /// </summary>
     private struct Body : IParallelBody
     {
@@ -63,7 +63,7 @@ public static unsafe class PermuteKernel
         public long Runs;
         public int RunsPerItem, Columns;
         private int outerRank, lines, strips;
-        private long lineStrideY, columnStrideX;
+        private long lineStrideX, lineStrideY, columnStrideX;
         private fixed int size[MaxRank];
         private fixed long strideX[MaxRank];
         private fixed long strideY[MaxRank];
@@ -75,7 +75,7 @@ public static unsafe class PermuteKernel
             var rank = Merge(dims, order, extent, stride);
             Columns = extent[rank - 1];
             columnStrideX = stride[rank - 1];
-            var line = columnStrideX == 1 ? -1 : stride[..rank].IndexOf(1);
+            var line = columnStrideX == 1 ? rank - 2 : stride[..rank].IndexOf(1);
             lines = line < 0 ? 1 : extent[line];
             strips = Split.Items(lines, Tile);
             long strideOut = Columns;
@@ -84,7 +84,7 @@ public static unsafe class PermuteKernel
             {
                 if (d == line)
                 {
-                    lineStrideY = strideOut;
+                    (lineStrideX, lineStrideY) = (stride[d], strideOut);
                 }
                 else
                 {
@@ -98,7 +98,7 @@ public static unsafe class PermuteKernel
             RunsPerItem = Split.Rows((int)Math.Min(int.MaxValue, (long)Columns * Math.Min(Tile, lines)));
         }
 
-        public void Execute(int item)
+        public readonly void Execute(int item)
         {
             var first = (long)item * RunsPerItem;
             var end = Math.Min(Runs, first + RunsPerItem);
@@ -106,7 +106,7 @@ public static unsafe class PermuteKernel
             {
                 var line = (int)(run % strips) * Tile;
                 var rest = run / strips;
-                var x = X + line;
+                var x = X + line * lineStrideX;
                 var y = Y + line * lineStrideY;
                 for (var d = 0; d < outerRank; d++)
                 {
@@ -115,45 +115,31 @@ public static unsafe class PermuteKernel
                     x += at * strideX[d];
                     y += at * strideY[d];
                 }
+                var count = Math.Min(Tile, lines - line);
                 if (columnStrideX == 1)
-                    Vectors.Copy(x, y, Columns, Accumulate);
+                    Put(x, lineStrideX, y, count, Columns);
                 else
-                    Strip(x, y, Math.Min(Tile, lines - line));
+                    Transpose(x, y, count);
             }
         }
 
-        private readonly void Strip(float* x, float* y, int count)
+        // By way of a tile in the first-level cache: y then gets its cache lines whole. Written in parts, lines that
+        // lie a power of two apart would push one another out of their few places in the cache between the parts.
+        private readonly void Transpose(float* x, float* y, int count)
         {
-            for (var c = 0; c < Columns; c += 4)
+            var tile = Scratch.Floats(ScratchSlot.LocalA, Tile * TileStride);
+            for (var c = 0; c < Columns; c += Tile)
             {
-                var wide = Columns - c >= 4;
-                var l = 0;
-                for (; wide && l <= count - 4; l += 4)
-                    Square(x + c * columnStrideX + l, y + l * lineStrideY + c);
-                for (; l < count; l++)
-                {
-                    for (var k = c; k < Math.Min(c + 4, Columns); k++)
-                    {
-                        var to = y + l * lineStrideY + k;
-                        *to = x[k * columnStrideX + l] + (Accumulate ? *to : 0f);
-                    }
-                }
+                var width = Math.Min(Tile, Columns - c);
+                Packing.Transpose(x + c * columnStrideX, (nint)columnStrideX, tile, TileStride, width, count);
+                Put(tile, TileStride, y + c, count, width);
             }
         }
 
-        private readonly void Square(float* x, float* y)
+        private readonly void Put(float* from, long stride, float* y, int count, int width)
         {
-            var r0 = Vector128.Load(x);
-            var r1 = Vector128.Load(x + columnStrideX);
-            var r2 = Vector128.Load(x + 2 * columnStrideX);
-            var r3 = Vector128.Load(x + 3 * columnStrideX);
-            Put(Vector128.Create(r0[0], r1[0], r2[0], r3[0]), y);
-            Put(Vector128.Create(r0[1], r1[1], r2[1], r3[1]), y + lineStrideY);
-            Put(Vector128.Create(r0[2], r1[2], r2[2], r3[2]), y + 2 * lineStrideY);
-            Put(Vector128.Create(r0[3], r1[3], r2[3], r3[3]), y + 3 * lineStrideY);
+            for (var l = 0; l < count; l++)
+                Vectors.Copy(from + l * stride, y + l * lineStrideY, width, Accumulate);
         }
-
-        private readonly void Put(Vector128<float> v, float* y) =>
-            (Accumulate ? v + Vector128.Load(y) : v).Store(y);
     }
 }

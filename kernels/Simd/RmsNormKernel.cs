@@ -1,6 +1,4 @@
-using System.Numerics;
 using System.Runtime.CompilerServices;
-using static CudaLora.Kernels.Simd.VectorMath;
 
 namespace CudaLora.Kernels.Simd;
 
@@ -11,7 +9,7 @@ public static unsafe class RmsNormKernel
     public static void Forward(float* x, float* w, float eps, float* y, float* rstd, int rows, int cols)
     {
         var body = new ForwardBody { X = x, W = w, Eps = eps, Y = y, Rstd = rstd, Rows = rows, Cols = cols };
-        Workers.Run(ref body, Split.Items(rows, Split.Rows(cols)));
+        FloatsLoop.Run(body, Split.Items(rows, Split.Rows(cols)));
     }
 
     /// <summary>
@@ -40,74 +38,90 @@ public static unsafe class RmsNormKernel
             Cols = cols,
             Accumulate = accumulateX,
         };
-        Workers.Run(ref body, Split.Items(rows, Split.Rows(cols)));
+        FloatsLoop.Run(body, Split.Items(rows, Split.Rows(cols)));
     }
 
-    private struct ForwardBody : IParallelBody
+    private struct ForwardBody : IFloatsBody
     {
         public float* X, W, Y, Rstd;
         public float Eps;
         public int Rows, Cols;
 
-        public readonly void Execute(int item)
+        [MethodImpl(MethodImplOptions.NoInlining)]
+        public readonly void Execute<T>(int item)
+            where T : struct, IFloats<T>
         {
             var first = item * Split.Rows(Cols);
             var end = Math.Min(Rows, first + Split.Rows(Cols));
             for (var r = first; r < end; r++)
             {
                 float* x = X + (long)r * Cols, y = Y + (long)r * Cols;
-                var rstd = (float)(1.0 / Math.Sqrt(Vectors.Dot(x, x, Cols) / Cols + Eps));
+                var rstd = (float)(1.0 / Math.Sqrt(Vectors.Dot<T>(x, x, Cols) / Cols + Eps));
                 if (Rstd != null)
                     Rstd[r] = rstd;
-                Map.Row(new ScaledProduct { Scale = Of(rstd) }, x, W, y, Cols, false);
+                Map.Row<ScaledProduct, T>(new ScaledProduct { Scale = rstd }, x, W, y, Cols, false);
             }
         }
     }
 
     private struct ScaledProduct : IMap2
     {
-        public Vector<float> Scale;
+        public float Scale;
 
-        public readonly Vector<float> Apply(Vector<float> a, Vector<float> b) => a * Scale * b;
+        public readonly T Apply<T>(T a, T b)
+            where T : struct, IFloats<T> => a * T.Of(Scale) * b;
     }
 
-    private struct BackwardBody : IParallelBody
+    private struct BackwardBody : IFloatsBody
     {
         public float* X, W, Rstd, Dy, Dx;
         public int Rows, Cols;
         public bool Accumulate;
 
-        public readonly void Execute(int item)
+        [MethodImpl(MethodImplOptions.NoInlining)]
+        public readonly void Execute<T>(int item)
+            where T : struct, IFloats<T>
         {
             var first = item * Split.Rows(Cols);
             var end = Math.Min(Rows, first + Split.Rows(Cols));
             for (var r = first; r < end; r++)
-                Row((long)r * Cols, Rstd[r]);
+                Row<T>((long)r * Cols, Rstd[r]);
         }
 
-        private readonly void Row(long at, float rstd)
+        [MethodImpl(MethodImplOptions.NoInlining)]
+        private readonly void Row<T>(long at, float rstd)
+            where T : struct, IFloats<T>
         {
             float* x = X + at, dy = Dy + at, dx = Dx + at;
-            var dot = Vector<float>.Zero;
+            T even = default, odd = default;
             var c = 0;
-            for (; c <= Cols - Vectors.Width; c += Vectors.Width)
-                dot = Fma(Vector.Load(W + c) * Vector.Load(dy + c), Vector.Load(x + c), dot);
-            if (c < Cols)
-                dot += Vectors.Load(W + c, Cols - c) * Vectors.Load(dy + c, Cols - c) * Vectors.Load(x + c, Cols - c);
-            var along = Of(-(Vector.Sum(dot) * rstd * rstd / Cols) * rstd);
-            var scale = Of(rstd);
-            for (c = 0; c <= Cols - Vectors.Width; c += Vectors.Width)
-                Write(x + c, W + c, dy + c, dx + c, Vectors.Width, scale, along);
+            for (; c <= Cols - 2 * T.Width; c += 2 * T.Width)
+            {
+                even = Add(x, dy, c, T.Width, even);
+                odd = Add(x, dy, c + T.Width, T.Width, odd);
+            }
+            for (; c < Cols; c += T.Width)
+                even = Add(x, dy, c, Math.Min(T.Width, Cols - c), even);
+            var along = T.Of(-(T.Sum(even + odd) * rstd * rstd / Cols) * rstd);
+            var scale = T.Of(rstd);
+            for (c = 0; c <= Cols - T.Width; c += T.Width)
+                Write(x + c, W + c, dy + c, dx + c, T.Width, scale, along);
             if (c < Cols)
                 Write(x + c, W + c, dy + c, dx + c, Cols - c, scale, along);
         }
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        private readonly void Write(
-            float* x, float* w, float* dy, float* dx, int lanes, Vector<float> scale, Vector<float> along)
+        private readonly T Add<T>(float* x, float* dy, int c, int lanes, T sum)
+            where T : struct, IFloats<T> =>
+            T.Fma(T.Load(W + c, lanes) * T.Load(dy + c, lanes), T.Load(x + c, lanes), sum);
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private readonly void Write<T>(
+            float* x, float* w, float* dy, float* dx, int lanes, T scale, T along)
+            where T : struct, IFloats<T>
         {
-            var direct = Vectors.Load(w, lanes) * Vectors.Load(dy, lanes) * scale;
-            Vectors.Put(Fma(Vectors.Load(x, lanes), along, direct), dx, lanes, Accumulate);
+            var direct = T.Load(w, lanes) * T.Load(dy, lanes) * scale;
+            Vectors.Put(T.Fma(T.Load(x, lanes), along, direct), dx, lanes, Accumulate);
         }
     }
 
@@ -117,10 +131,11 @@ public static unsafe class RmsNormKernel
         public int Cols;
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public readonly Vector<float> At(long row, int col, int lanes)
+        public readonly T At<T>(long row, int col, int lanes)
+            where T : struct, IFloats<T>
         {
             var at = row * Cols + col;
-            return Vectors.Load(X + at, lanes) * Vectors.Load(Dy + at, lanes) * Of(Rstd[row]);
+            return T.Load(X + at, lanes) * T.Load(Dy + at, lanes) * T.Of(Rstd[row]);
         }
     }
 }

@@ -1,4 +1,3 @@
-using System.Numerics;
 using static CudaLora.Kernels.Simd.VectorMath;
 
 namespace CudaLora.Kernels.Simd;
@@ -10,20 +9,21 @@ internal static unsafe class RowStatistics
     private const int Block = 4096;
 
     /// <summary>max(x) and sum(e^(x - max)). A row of only minus infinity gives sum 0.</summary>
-    public static void MaxAndSum(float* x, int n, out float max, out double sum)
+    public static void MaxAndSum<T>(float* x, int n, out float max, out double sum)
+        where T : struct, IFloats<T>
     {
         max = float.NegativeInfinity;
         sum = 0;
         for (var start = 0; start < n; start += Block)
         {
             var count = Math.Min(Block, n - start);
-            var highest = Max(x + start, count);
+            var highest = Max<T>(x + start, count);
             if (highest > max)
             {
                 sum *= Math.Exp(max - highest);
                 max = highest;
             }
-            sum += ExpSum(x + start, count, float.IsNegativeInfinity(max) ? 0f : max);
+            sum += ExpSum<T>(x + start, count, float.IsNegativeInfinity(max) ? 0f : max);
         }
     }
 
@@ -34,7 +34,8 @@ internal static unsafe class RowStatistics
     /// <param name="factor">1 for the softmax.</param>
     /// <param name="max">max(x).</param>
     /// <param name="sum">sum(e^(x - max)).</param>
-    public static void Exponentials(float* x, float* y, int n, float factor, out float max, out double sum)
+    public static void Exponentials<T>(float* x, float* y, int n, float factor, out float max, out double sum)
+        where T : struct, IFloats<T>
     {
         // Each block is written relative to the maximum so far, and corrected once the whole row is known.
         var blocks = Split.Items(n, Block);
@@ -45,88 +46,94 @@ internal static unsafe class RowStatistics
         {
             var start = b * Block;
             var count = Math.Min(Block, n - start);
-            var highest = Max(x + start, count);
+            var highest = Max<T>(x + start, count);
             if (highest > max)
             {
                 sum *= Math.Exp(max - highest);
                 max = highest;
             }
             references[b] = float.IsNegativeInfinity(max) ? 0f : max;
-            sum += ExpTo(x + start, y + start, count, references[b]);
+            sum += ExpTo<T>(x + start, y + start, count, references[b]);
         }
         for (var b = 0; b < blocks; b++)
         {
             var start = b * Block;
             var scale = (float)(factor / sum * Math.Exp(references[b] - max));
-            Vectors.Scale(y + start, scale, y + start, Math.Min(Block, n - start), false);
+            Vectors.Scale<T>(y + start, scale, y + start, Math.Min(Block, n - start), false);
         }
     }
 
     /// <summary>log(sum(e^x)).</summary>
-    public static float LogSumExp(float* x, int n)
+    public static float LogSumExp<T>(float* x, int n)
+        where T : struct, IFloats<T>
     {
-        MaxAndSum(x, n, out var max, out var sum);
+        MaxAndSum<T>(x, n, out var max, out var sum);
         return float.IsNegativeInfinity(max) && sum == 0 ? max : (float)(max + Math.Log(sum));
     }
 
-    private static float Max(float* x, int n)
+    private static float Max<T>(float* x, int n)
+        where T : struct, IFloats<T>
     {
-        if (n < Vectors.Width)
+        if (n < T.Width)
         {
             var small = float.NegativeInfinity;
             for (var i = 0; i < n; i++)
                 small = x[i] > small ? x[i] : small;
             return small;
         }
-        var best = Vector.Load(x);
-        for (var c = Vectors.Width; c <= n - Vectors.Width; c += Vectors.Width)
-            best = Vector.MaxNative(Vector.Load(x + c), best);
+        T even = T.Load(x), odd = even;
+        var c = T.Width;
+        for (; c <= n - 2 * T.Width; c += 2 * T.Width)
+        {
+            even = T.Max(T.Load(x + c), even);
+            odd = T.Max(T.Load(x + c + T.Width), odd);
+        }
+        if (c <= n - T.Width)
+            even = T.Max(T.Load(x + c), even);
         // The last register overlaps the one before.
-        return Vectors.Max(Vector.MaxNative(Vector.Load(x + n - Vectors.Width), best));
+        return T.Highest(T.Max(T.Load(x + n - T.Width), T.Max(even, odd)));
     }
 
-    private static float ExpTo(float* x, float* y, int n, float max)
+    private static float ExpTo<T>(float* x, float* y, int n, float max)
+        where T : struct, IFloats<T>
     {
-        Vector<float> s = default;
-        var top = Of(max);
+        T s = default;
+        var top = T.Of(max);
         var c = 0;
-        for (; c <= n - Vectors.Width; c += Vectors.Width)
+        for (; c <= n - T.Width; c += T.Width)
         {
-            var e = Exp(Vector.Load(x + c) - top);
+            var e = Exp(T.Load(x + c) - top);
             e.Store(y + c);
             s += e;
         }
-        var sum = Vector.Sum(s);
+        var sum = T.Sum(s);
         if (c == n)
             return sum;
-        var last = Exp(Vectors.Load(x + c, n - c) - top);
-        Vectors.Store(last, y + c, n - c);
-        for (var i = 0; i < n - c; i++)
-            sum += last[i];
-        return sum;
+        Exp(T.Load(x + c, n - c) - top).Store(y + c, n - c);
+        return sum + T.Sum(T.Load(y + c, n - c));
     }
 
-    private static float ExpSum(float* x, int n, float max)
+    private static float ExpSum<T>(float* x, int n, float max)
+        where T : struct, IFloats<T>
     {
-        Vector<float> s0 = default, s1 = default;
-        var top = Of(max);
+        T s0 = default, s1 = default;
+        var top = T.Of(max);
         var c = 0;
-        for (; c <= n - 2 * Vectors.Width; c += 2 * Vectors.Width)
+        for (; c <= n - 2 * T.Width; c += 2 * T.Width)
         {
-            s0 += Exp(Vector.Load(x + c) - top);
-            s1 += Exp(Vector.Load(x + c + Vectors.Width) - top);
+            s0 += Exp(T.Load(x + c) - top);
+            s1 += Exp(T.Load(x + c + T.Width) - top);
         }
-        if (c <= n - Vectors.Width)
+        if (c <= n - T.Width)
         {
-            s0 += Exp(Vector.Load(x + c) - top);
-            c += Vectors.Width;
+            s0 += Exp(T.Load(x + c) - top);
+            c += T.Width;
         }
-        var sum = Vector.Sum(s0 + s1);
+        var sum = T.Sum(s0 + s1);
         if (c == n)
             return sum;
-        var last = Exp(Vectors.Load(x + c, n - c) - top);
-        for (var i = 0; i < n - c; i++)
-            sum += last[i];
-        return sum;
+        var last = stackalloc float[T.Width];
+        Exp(T.Load(x + c, n - c) - top).Store(last);
+        return sum + T.Sum(T.Load(last, n - c));
     }
 }

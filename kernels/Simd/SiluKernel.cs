@@ -1,4 +1,3 @@
-using System.Numerics;
 using System.Runtime.CompilerServices;
 using static CudaLora.Kernels.Simd.VectorMath;
 
@@ -17,20 +16,24 @@ public static unsafe class SiluKernel
 
     /// <summary>silu(x).</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    internal static Vector<float> Silu(Vector<float> x) => x / (Vector<float>.One + Exp(-x));
+    internal static T Silu<T>(T x)
+        where T : struct, IFloats<T> => x / (T.Of(1f) + Exp(-x));
 
     /// <summary>silu'(x) = s (1 + x (1 - s)).</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    internal static Vector<float> Derivative(Vector<float> x, Vector<float> sigmoid) =>
-        sigmoid * Fma(x, Vector<float>.One - sigmoid, Vector<float>.One);
+    internal static T Derivative<T>(T x, T sigmoid)
+        where T : struct, IFloats<T> =>
+        sigmoid * T.Fma(x, T.Of(1f) - sigmoid, T.Of(1f));
 
     private readonly struct Value : IMap1
     {
-        public Vector<float> Apply(Vector<float> x) => Silu(x);
+        public T Apply<T>(T x)
+            where T : struct, IFloats<T> => Silu(x);
     }
 
     private readonly struct Slope : IMap2
     {
-        public Vector<float> Apply(Vector<float> x, Vector<float> dy) => dy * Derivative(x, Sigmoid(x));
+        public T Apply<T>(T x, T dy)
+            where T : struct, IFloats<T> => dy * Derivative(x, Sigmoid(x));
     }
 }

@@ -1,4 +1,3 @@
-using System.Numerics;
 using System.Runtime.CompilerServices;
 using static CudaLora.Kernels.Simd.VectorMath;
 
@@ -25,67 +24,75 @@ public static unsafe class SoftmaxKernel
         Run(new BackwardBody { Y = y, Dy = dy, Dx = dx, Rows = rows, Cols = cols, Accumulate = accumulate, Log = true },
             rows, cols);
 
-    private static void Run<TBody>(TBody body, int rows, int cols) where TBody : struct, IParallelBody =>
-        Workers.Run(ref body, Split.Items(rows, Split.Rows(cols)));
+    private static void Run<TBody>(TBody body, int rows, int cols) where TBody : struct, IFloatsBody =>
+        FloatsLoop.Run(body, Split.Items(rows, Split.Rows(cols)));
 
-    private struct ForwardBody : IParallelBody
+    private struct ForwardBody : IFloatsBody
     {
         public float* X, Y;
         public int Rows, Cols;
         public bool Log;
 
-        public readonly void Execute(int item)
+        [MethodImpl(MethodImplOptions.NoInlining)]
+        public readonly void Execute<T>(int item)
+            where T : struct, IFloats<T>
         {
             var first = item * Split.Rows(Cols);
             var end = Math.Min(Rows, first + Split.Rows(Cols));
             for (var r = first; r < end; r++)
-                Row(X + (long)r * Cols, Y + (long)r * Cols);
+                Row<T>(X + (long)r * Cols, Y + (long)r * Cols);
         }
 
-        private readonly void Row(float* x, float* y)
+        private readonly void Row<T>(float* x, float* y)
+            where T : struct, IFloats<T>
         {
             if (!Log)
             {
-                RowStatistics.Exponentials(x, y, Cols, 1f, out _, out _);
+                RowStatistics.Exponentials<T>(x, y, Cols, 1f, out _, out _);
                 return;
             }
-            var shift = Of(RowStatistics.LogSumExp(x, Cols));
+            var shift = T.Of(RowStatistics.LogSumExp<T>(x, Cols));
             var c = 0;
-            for (; c <= Cols - Vectors.Width; c += Vectors.Width)
-                (Vector.Load(x + c) - shift).Store(y + c);
+            for (; c <= Cols - T.Width; c += T.Width)
+                (T.Load(x + c) - shift).Store(y + c);
             if (c < Cols)
-                Vectors.Store(Vectors.Load(x + c, Cols - c) - shift, y + c, Cols - c);
+                (T.Load(x + c, Cols - c) - shift).Store(y + c, Cols - c);
         }
     }
 
-    private struct BackwardBody : IParallelBody
+    private struct BackwardBody : IFloatsBody
     {
         public float* Y, Dy, Dx;
         public int Rows, Cols;
         public bool Log, Accumulate;
 
-        public readonly void Execute(int item)
+        [MethodImpl(MethodImplOptions.NoInlining)]
+        public readonly void Execute<T>(int item)
+            where T : struct, IFloats<T>
         {
             var first = item * Split.Rows(Cols);
             var end = Math.Min(Rows, first + Split.Rows(Cols));
             for (var r = first; r < end; r++)
-                Row(Y + (long)r * Cols, Dy + (long)r * Cols, Dx + (long)r * Cols);
+                Row<T>(Y + (long)r * Cols, Dy + (long)r * Cols, Dx + (long)r * Cols);
         }
 
-        private readonly void Row(float* y, float* dy, float* dx)
+        [MethodImpl(MethodImplOptions.NoInlining)]
+        private readonly void Row<T>(float* y, float* dy, float* dx)
+            where T : struct, IFloats<T>
         {
-            var sum = Of((float)(Log ? Vectors.Sum(dy, Cols) : Vectors.Dot(y, dy, Cols)));
+            var sum = T.Of((float)(Log ? Vectors.Sum<T>(dy, Cols) : Vectors.Dot<T>(y, dy, Cols)));
             var c = 0;
-            for (; c <= Cols - Vectors.Width; c += Vectors.Width)
-                Write(y + c, dy + c, dx + c, Vectors.Width, sum);
+            for (; c <= Cols - T.Width; c += T.Width)
+                Write(y + c, dy + c, dx + c, T.Width, sum);
             if (c < Cols)
                 Write(y + c, dy + c, dx + c, Cols - c, sum);
         }
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        private readonly void Write(float* y, float* dy, float* dx, int lanes, Vector<float> sum)
+        private readonly void Write<T>(float* y, float* dy, float* dx, int lanes, T sum)
+            where T : struct, IFloats<T>
         {
-            Vector<float> v = Vectors.Load(y, lanes), g = Vectors.Load(dy, lanes);
+            T v = T.Load(y, lanes), g = T.Load(dy, lanes);
             Vectors.Put(Log ? g - Exp(v) * sum : v * (g - sum), dx, lanes, Accumulate);
         }
     }

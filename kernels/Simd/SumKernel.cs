@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace CudaLora.Kernels.Simd;
 
 /// <summary>Sums over one axis of an array seen as (outer, axis, inner), and the gradient of such sums.</summary>
@@ -32,7 +34,7 @@ public static unsafe class SumKernel
             TilesPerItem = Math.Max(1, Chunk / axis),
             Partial = (double*)Scratch.Floats(ScratchSlot.Shared, 2 * (nint)outer * chunks),
         };
-        Workers.Run(ref body, Split.Items(body.Tiles, body.TilesPerItem));
+        FloatsLoop.Run(body, Split.Items(body.Tiles, body.TilesPerItem));
         for (var o = 0; o < outer; o++)
         {
             var total = 0.0;
@@ -64,7 +66,7 @@ public static unsafe class SumKernel
             RowsPerItem = Split.Rows(inner),
             Accumulate = accumulate,
         };
-        Workers.Run(ref body, Split.Items(body.Rows, body.RowsPerItem));
+        FloatsLoop.Run(body, Split.Items(body.Rows, body.RowsPerItem));
     }
 
     private static double Reduce(float* x, long n, bool squares)
@@ -72,48 +74,52 @@ public static unsafe class SumKernel
         var chunks = Split.Items(n, Chunk);
         var partial = (double*)Scratch.Floats(ScratchSlot.Shared, 2 * (nint)chunks);
         var body = new AllBody { X = x, N = n, Squares = squares, Partial = partial };
-        Workers.Run(ref body, chunks);
+        FloatsLoop.Run(body, chunks);
         var total = 0.0;
         for (var c = 0; c < chunks; c++)
             total += body.Partial[c];
         return total;
     }
 
-    private struct RowBody : IParallelBody
+    private struct RowBody : IFloatsBody
     {
         public float* X;
         public int Axis, Chunks, TilesPerItem;
         public long Tiles;
         public double* Partial;
 
-        public readonly void Execute(int item)
+        [MethodImpl(MethodImplOptions.NoInlining)]
+        public readonly void Execute<T>(int item)
+            where T : struct, IFloats<T>
         {
             var first = (long)item * TilesPerItem;
             var end = Math.Min(Tiles, first + TilesPerItem);
             for (var tile = first; tile < end; tile++)
             {
                 var start = (int)(tile % Chunks) * Chunk;
-                Partial[tile] = Vectors.Sum(X + tile / Chunks * Axis + start, Math.Min(Chunk, Axis - start));
+                Partial[tile] = Vectors.Sum<T>(X + tile / Chunks * Axis + start, Math.Min(Chunk, Axis - start));
             }
         }
     }
 
-    private struct AllBody : IParallelBody
+    private struct AllBody : IFloatsBody
     {
         public float* X;
         public long N;
         public bool Squares;
         public double* Partial;
 
-        public readonly void Execute(int item)
+        [MethodImpl(MethodImplOptions.NoInlining)]
+        public readonly void Execute<T>(int item)
+            where T : struct, IFloats<T>
         {
             var start = (long)item * Chunk;
             var n = (int)Math.Min(Chunk, N - start);
-            Partial[item] = Squares ? Vectors.Dot(X + start, X + start, n) : Vectors.Sum(X + start, n);
+            Partial[item] = Squares ? Vectors.Dot<T>(X + start, X + start, n) : Vectors.Sum<T>(X + start, n);
         }
     }
 
-    private struct ExpandBody : IParallelBody
+    private struct ExpandBody : IFloatsBody
     {
         public float* Dy, Dx;
         public int Axis, Inner, RowsPerItem;
@@ -121,18 +127,23 @@ public static unsafe class SumKernel
         public float Scale;
         public bool Accumulate;
 
-        public readonly void Execute(int item)
+        [MethodImpl(MethodImplOptions.NoInlining)]
+        public readonly void Execute<T>(int item)
+            where T : struct, IFloats<T>
         {
             var first = (long)item * RowsPerItem;
             var end = Math.Min(Rows, first + RowsPerItem);
             if (Inner == 1)
             {
-                for (var row = first; row < end; row++)
-                    Dx[row] = (Accumulate ? Dx[row] : 0f) + Dy[row / Axis] * Scale;
+                for (var o = first / Axis; o * Axis < end; o++)
+                {
+                    var (start, stop) = (Math.Max(first, o * Axis), Math.Min(end, (o + 1) * Axis));
+                    Vectors.Fill(Dy[o] * Scale, Dx + start, (int)(stop - start), Accumulate);
+                }
                 return;
             }
             for (var row = first; row < end; row++)
-                Vectors.Scale(Dy + row / Axis * Inner, Scale, Dx + row * Inner, Inner, Accumulate);
+                Vectors.Scale<T>(Dy + row / Axis * Inner, Scale, Dx + row * Inner, Inner, Accumulate);
         }
     }
 }

@@ -1,4 +1,3 @@
-using System.Numerics;
 using System.Runtime.CompilerServices;
 using static CudaLora.Kernels.Simd.VectorMath;
 
@@ -14,7 +13,7 @@ public static unsafe class SwigluKernel
     public static void Forward(float* gate, float* up, long stride, float* y, int rows, int cols)
     {
         var body = new ForwardBody { Gate = gate, Up = up, Stride = stride, Y = y, Rows = rows, Cols = cols };
-        Workers.Run(ref body, Split.Items(rows, Split.Rows(cols)));
+        FloatsLoop.Run(body, Split.Items(rows, Split.Rows(cols)));
     }
 
     /// <summary>dgate (+)= dy up silu'(gate), dup (+)= dy silu(gate); either may be null or equal its input.</summary>
@@ -35,56 +34,62 @@ public static unsafe class SwigluKernel
             AccumulateGate = accumulateGate,
             AccumulateUp = accumulateUp,
         };
-        Workers.Run(ref body, Split.Items(rows, Split.Rows(cols)));
+        FloatsLoop.Run(body, Split.Items(rows, Split.Rows(cols)));
     }
 
-    private struct ForwardBody : IParallelBody
+    private struct ForwardBody : IFloatsBody
     {
         public float* Gate, Up, Y;
         public long Stride;
         public int Rows, Cols;
 
-        public readonly void Execute(int item)
+        [MethodImpl(MethodImplOptions.NoInlining)]
+        public readonly void Execute<T>(int item)
+            where T : struct, IFloats<T>
         {
             var first = item * Split.Rows(Cols);
             var end = Math.Min(Rows, first + Split.Rows(Cols));
             for (var r = first; r < end; r++)
-                Map.Row(default(Product), Gate + r * Stride, Up + r * Stride, Y + (long)r * Cols, Cols, false);
+                Map.Row<Product, T>(default, Gate + r * Stride, Up + r * Stride, Y + (long)r * Cols, Cols, false);
         }
     }
 
     private readonly struct Product : IMap2
     {
-        public Vector<float> Apply(Vector<float> gate, Vector<float> up) => SiluKernel.Silu(gate) * up;
+        public T Apply<T>(T gate, T up)
+            where T : struct, IFloats<T> => SiluKernel.Silu(gate) * up;
     }
 
-    private struct BackwardBody : IParallelBody
+    private struct BackwardBody : IFloatsBody
     {
         public float* Gate, Up, Dy, Dgate, Dup;
         public long Stride;
         public int Rows, Cols;
         public bool AccumulateGate, AccumulateUp;
 
-        public readonly void Execute(int item)
+        [MethodImpl(MethodImplOptions.NoInlining)]
+        public readonly void Execute<T>(int item)
+            where T : struct, IFloats<T>
         {
             var first = item * Split.Rows(Cols);
             var end = Math.Min(Rows, first + Split.Rows(Cols));
             for (var r = first; r < end; r++)
             {
                 var c = 0;
-                for (; c <= Cols - Vectors.Width; c += Vectors.Width)
-                    Step(r * Stride + c, (long)r * Cols + c, Vectors.Width);
+                for (; c <= Cols - T.Width; c += T.Width)
+                    Step<T>(r * Stride + c, (long)r * Cols + c, T.Width);
                 if (c < Cols)
-                    Step(r * Stride + c, (long)r * Cols + c, Cols - c);
+                    Step<T>(r * Stride + c, (long)r * Cols + c, Cols - c);
             }
         }
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        private readonly void Step(long at, long dense, int lanes)
+        private readonly void Step<T>(long at, long dense, int lanes)
+            where T : struct, IFloats<T>
         {
-            var gate = Vectors.Load(Gate + at, lanes);
-            var up = Vectors.Load(Up + at, lanes);
-            var dy = Vectors.Load(Dy + dense, lanes);
+            var gate = T.Load(Gate + at, lanes);
+            var up = T.Load(Up + at, lanes);
+            var dy = T.Load(Dy + dense, lanes);
             var sigmoid = Sigmoid(gate);
             if (Dup != null)
                 Vectors.Put(dy * gate * sigmoid, Dup + at, lanes, AccumulateUp);

@@ -13,28 +13,24 @@ public static class VectorMath
     private const float Ln2High = 0.693359375f;
     private const float Ln2Low = -2.12194440e-4f;
 
-    // Adding 1.5 * 2^23 rounds to the nearest integer, which then sits in the low mantissa bits.
-    private const float RoundMagic = 12582912f;
-    private const int RoundBits = 0x4B400000;
-
     /// <summary>e^x. Overflows to infinity above 88.73; results below 2^-126 are subnormal, then zero.</summary>
+    public static Vector<float> Exp(Vector<float> x) => Exp(new FloatsAny(x)).Value;
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector<float> Exp(Vector<float> x)
+    internal static T Exp<T>(T x)
+        where T : struct, IFloats<T>
     {
-        // Native min and max hand back the second operand when one is NaN.
-        x = Vector.MinNative(Of(89f), Vector.MaxNative(Of(-104f), x));
-        var shifted = Fma(x, Of(Log2E), Of(RoundMagic));
-        var power = Vector.AsVectorInt32(shifted) - new Vector<int>(RoundBits);
-        var n = shifted - Of(RoundMagic);
-        var r = Fma(n, Of(-Ln2Low), Fma(n, Of(-Ln2High), x));
-        var p = Fma(r, Of(0.001392617612f), Of(0.0083631730745f));
-        p = Fma(p, r, Of(0.041666554662f));
-        p = Fma(p, r, Of(0.16666577026f));
-        p = Fma(p, r, Of(0.5f));
-        p = Fma(p, r * r, r) + Vector<float>.One;
-        // Two factors reach the subnormals and infinity without leaving the exponent field.
-        var half = power >> 1;
-        return p * PowerOfTwo(half) * PowerOfTwo(power - half);
+        // Min and max hand back the second operand when one is NaN.
+        x = T.Min(T.Of(89f), T.Max(T.Of(-104f), x));
+        var shifted = T.Fma(x, T.Of(Log2E), T.Of(FloatsAny.RoundMagic));
+        var n = shifted - T.Of(FloatsAny.RoundMagic);
+        var r = T.Fma(n, T.Of(-Ln2Low), T.Fma(n, T.Of(-Ln2High), x));
+        var p = T.Fma(r, T.Of(0.001392617612f), T.Of(0.0083631730745f));
+        p = T.Fma(p, r, T.Of(0.041666554662f));
+        p = T.Fma(p, r, T.Of(0.16666577026f));
+        p = T.Fma(p, r, T.Of(0.5f));
+        p = T.Fma(p, r * r, r) + T.Of(1f);
+        return T.TimesPowerOfTwo(p, shifted);
     }
 
     /// <summary>Natural logarithm; zero gives minus infinity, a negative argument NaN.</summary>
@@ -66,61 +62,69 @@ public static class VectorMath
     }
 
     /// <summary>1 / (1 + e^-x).</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector<float> Sigmoid(Vector<float> x) =>
-        Vector<float>.One / (Vector<float>.One + Exp(-x));
+    public static Vector<float> Sigmoid(Vector<float> x) => Sigmoid(new FloatsAny(x)).Value;
 
     /// <summary>Hyperbolic tangent.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector<float> Tanh(Vector<float> x)
-    {
-        var z = x * x;
-        var p = Fma(z, Of(0.0022149027425f), Of(-0.0082724567326f));
-        p = Fma(p, z, Of(0.021746187089f));
-        p = Fma(p, z, Of(-0.053956349397f));
-        p = Fma(p, z, Of(0.13333290746f));
-        p = Fma(p, z, Of(-0.33333333084f));
-        var near = Fma(p * z, x, x);
-        var a = Vector.Abs(x);
-        var far = Vector<float>.One - Of(2f) / (Exp(a + a) + Vector<float>.One);
-        return Vector.ConditionalSelect(Vector.LessThan(a, Of(0.625f)), near, CopySign(far, x));
-    }
+    public static Vector<float> Tanh(Vector<float> x) => Tanh(new FloatsAny(x)).Value;
 
     /// <summary>Error function.</summary>
+    public static Vector<float> Erf(Vector<float> x) => Erf(new FloatsAny(x)).Value;
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector<float> Erf(Vector<float> x)
+    internal static T Sigmoid<T>(T x)
+        where T : struct, IFloats<T> => T.Of(1f) / (T.Of(1f) + Exp(-x));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal static T Tanh<T>(T x)
+        where T : struct, IFloats<T>
     {
         var z = x * x;
-        var p = Fma(z, Of(7.8758750627e-5f), Of(-0.00080168642872f));
-        p = Fma(p, z, Of(0.0051890874234f));
-        p = Fma(p, z, Of(-0.026854212011f));
-        p = Fma(p, z, Of(0.11283594715f));
-        p = Fma(p, z, Of(-0.37612626667f));
+        var p = T.Fma(z, T.Of(0.0022149027425f), T.Of(-0.0082724567326f));
+        p = T.Fma(p, z, T.Of(0.021746187089f));
+        p = T.Fma(p, z, T.Of(-0.053956349397f));
+        p = T.Fma(p, z, T.Of(0.13333290746f));
+        p = T.Fma(p, z, T.Of(-0.33333333084f));
+        var near = T.Fma(p * z, x, x);
+        var a = T.Abs(x);
+        var far = T.Of(1f) - T.Of(2f) / (Exp(a + a) + T.Of(1f));
+        return T.Below(a, T.Of(0.625f), near, T.CopySign(far, x));
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal static T Erf<T>(T x)
+        where T : struct, IFloats<T>
+    {
+        var z = x * x;
+        var p = T.Fma(z, T.Of(7.8758750627e-5f), T.Of(-0.00080168642872f));
+        p = T.Fma(p, z, T.Of(0.0051890874234f));
+        p = T.Fma(p, z, T.Of(-0.026854212011f));
+        p = T.Fma(p, z, T.Of(0.11283594715f));
+        p = T.Fma(p, z, T.Of(-0.37612626667f));
         // The last coefficient is 1 + 0.128...: splitting it keeps half a unit that one rounded constant would lose.
-        var near = Fma(Fma(p, z, Of(0.1283791658f)), x, x);
-        var a = Vector.Abs(x);
+        var near = T.Fma(T.Fma(p, z, T.Of(0.1283791658f)), x, x);
+        var a = T.Abs(x);
         // Above 4 the result rounds to one. log(erfc(a)) is smooth, so erf = 1 - e^q(a).
-        var t = Vector.MinNative(Of(4f), a);
-        var q = Fma(t, Of(-7.5826819697e-8f), Of(3.3216845907e-6f));
-        q = Fma(q, t, Of(-6.2298353252e-5f));
-        q = Fma(q, t, Of(0.00068583668301f));
-        q = Fma(q, t, Of(-0.0050649469202f));
-        q = Fma(q, t, Of(0.027099523294f));
-        q = Fma(q, t, Of(-0.11105501737f));
-        q = Fma(q, t, Of(-0.63095302982f));
-        q = Fma(q, t, Of(-1.1306751442f));
-        q = Fma(q, t, Of(0.00041632921771f));
-        var far = Vector<float>.One - Exp(q);
-        return Vector.ConditionalSelect(Vector.LessThan(a, Vector<float>.One), near, CopySign(far, x));
+        var t = T.Min(T.Of(4f), a);
+        var q = T.Fma(t, T.Of(-7.5826819697e-8f), T.Of(3.3216845907e-6f));
+        q = T.Fma(q, t, T.Of(-6.2298353252e-5f));
+        q = T.Fma(q, t, T.Of(0.00068583668301f));
+        q = T.Fma(q, t, T.Of(-0.0050649469202f));
+        q = T.Fma(q, t, T.Of(0.027099523294f));
+        q = T.Fma(q, t, T.Of(-0.11105501737f));
+        q = T.Fma(q, t, T.Of(-0.63095302982f));
+        q = T.Fma(q, t, T.Of(-1.1306751442f));
+        q = T.Fma(q, t, T.Of(0.00041632921771f));
+        var far = T.Of(1f) - Exp(q);
+        return T.Below(a, T.Of(1f), near, T.CopySign(far, x));
     }
 
     /// <summary>sin and cos of 2 pi u, for u in [0, 1].</summary>
     public static void SinCosTurns(Vector<float> u, out Vector<float> sin, out Vector<float> cos)
     {
         var quarter = u * Of(4f);
-        var shifted = quarter + Of(RoundMagic);
+        var shifted = quarter + Of(FloatsAny.RoundMagic);
         var turn = Vector.AsVectorInt32(shifted);
-        var a = (quarter - (shifted - Of(RoundMagic))) * Of(1.57079633f);
+        var a = (quarter - (shifted - Of(FloatsAny.RoundMagic))) * Of(1.57079633f);
         var z = a * a;
         var s = Fma(z, Of(2.7249925803e-6f), Of(-0.00019840086735f));
         s = Fma(s, z, Of(0.0083333318747f));
@@ -142,13 +146,6 @@ public static class VectorMath
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     internal static Vector<float> Of(float value) => new(value);
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector<float> PowerOfTwo(Vector<int> n) => Vector.AsVectorSingle((n + new Vector<int>(127)) << 23);
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector<float> CopySign(Vector<float> magnitude, Vector<float> sign) =>
-        Flip(magnitude, Vector.AsVectorInt32(sign) & new Vector<int>(int.MinValue));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector<float> Flip(Vector<float> x, Vector<int> signBit) =>

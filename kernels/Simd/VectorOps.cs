@@ -1,6 +1,3 @@
-using System.Numerics;
-using static CudaLora.Kernels.Simd.VectorMath;
-
 namespace CudaLora.Kernels.Simd;
 
 /// <summary>Fill, copy, scale and scaled addition of flat float arrays; y may equal x.</summary>
@@ -19,15 +16,15 @@ public static unsafe class VectorOps
 
     /// <summary>y (+)= a x.</summary>
     public static void Scale(float* x, float a, float* y, long n, bool accumulate = false) =>
-        Map.Run(new Times { A = Of(a) }, x, y, n, accumulate);
+        Map.Run(new Times { A = a }, x, y, n, accumulate);
 
     /// <summary>y (+)= a x + c, a and c scalars.</summary>
     public static void Affine(float* x, float a, float c, float* y, long n, bool accumulate = false) =>
-        Map.Run(new TimesPlus { A = Of(a), C = Of(c) }, x, y, n, accumulate);
+        Map.Run(new TimesPlus { A = a, C = c }, x, y, n, accumulate);
 
     /// <summary>y = a x + b y.</summary>
     public static void Axpby(float a, float* x, float b, float* y, long n) =>
-        Map.Run(new Blend { A = Of(a), B = Of(b) }, x, y, y, n, false);
+        Map.Run(new Blend { A = a, B = b }, x, y, y, n, false);
 
     private struct FillBody : IParallelBody
     {
@@ -44,27 +41,31 @@ public static unsafe class VectorOps
 
     private readonly struct Identity : IMap1
     {
-        public Vector<float> Apply(Vector<float> x) => x;
+        public T Apply<T>(T x)
+            where T : struct, IFloats<T> => x;
     }
 
     private struct Times : IMap1
     {
-        public Vector<float> A;
+        public float A;
 
-        public readonly Vector<float> Apply(Vector<float> x) => x * A;
+        public readonly T Apply<T>(T x)
+            where T : struct, IFloats<T> => x * T.Of(A);
     }
 
     private struct TimesPlus : IMap1
     {
-        public Vector<float> A, C;
+        public float A, C;
 
-        public readonly Vector<float> Apply(Vector<float> x) => Fma(x, A, C);
+        public readonly T Apply<T>(T x)
+            where T : struct, IFloats<T> => T.Fma(x, T.Of(A), T.Of(C));
     }
 
     private struct Blend : IMap2
     {
-        public Vector<float> A, B;
+        public float A, B;
 
-        public readonly Vector<float> Apply(Vector<float> x, Vector<float> y) => Fma(x, A, y * B);
+        public readonly T Apply<T>(T x, T y)
+            where T : struct, IFloats<T> => T.Fma(x, T.Of(A), y * T.Of(B));
     }
 }

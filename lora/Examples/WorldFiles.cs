@@ -1,6 +1,7 @@
 using System.Text;
 using System.Text.Encodings.Web;
 using System.Text.Json;
+using System.Text.Json.Nodes;
 using CudaLora.Engine;
 
 namespace CudaLora.Lora;
@@ -24,7 +25,6 @@ public static class WorldFiles
 
     private const int ValidationSeed = 90001;
 
-    private static readonly string[] Architectures = ["LlamaForCausalLM"];
     private static readonly JsonSerializerOptions Readable =
         new() { WriteIndented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
@@ -59,11 +59,12 @@ public static class WorldFiles
     }
 
     private static string Records(IEnumerable<WorldInstructions.Item> items) => string.Concat(items.Select(item =>
-        JsonSerializer.Serialize(new { instruction = item.Instruction, input = "", output = item.Output }) + "\n"));
+        new JsonObject { ["instruction"] = item.Instruction, ["input"] = "", ["output"] = item.Output }.ToJsonString()
+        + "\n"));
 
-    private static string Config(Tokenizer tokenizer) => JsonSerializer.Serialize(new Dictionary<string, object?>
+    private static string Config(Tokenizer tokenizer) => new JsonObject
     {
-        ["architectures"] = Architectures,
+        ["architectures"] = new JsonArray("LlamaForCausalLM"),
         ["attention_bias"] = false,
         ["attention_dropout"] = 0.0,
         ["bos_token_id"] = null,
@@ -88,5 +89,5 @@ public static class WorldFiles
         ["use_cache"] = true,
         // A multiple of 64 keeps the output matrix aligned.
         ["vocab_size"] = (tokenizer.VocabSize + 63) / 64 * 64,
-    }, Readable).ReplaceLineEndings("\n") + "\n";
+    }.ToJsonString(Readable).ReplaceLineEndings("\n") + "\n";
 }

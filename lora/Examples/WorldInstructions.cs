@@ -11,7 +11,11 @@ public static class WorldInstructions
     private const int HeldOutOneIn = 7, TrainQuestions = 3;
 
     /// <summary>An instruction and its answer.</summary>
-    public readonly record struct Item(string Relation, string Instruction, string Output);
+    /// <param name="Relation">Kind of the fact.</param>
+    /// <param name="Fact">Its number in <see cref="Relation.Facts"/>.</param>
+    /// <param name="Instruction">The question.</param>
+    /// <param name="Output">The fact's object.</param>
+    public readonly record struct Item(string Relation, int Fact, string Instruction, string Output);
 
     /// <summary>The set to train on and the set held out, in a fixed random order.</summary>
     /// <param name="seed">Seed of the choice of facts and wordings.</param>
@@ -29,7 +33,9 @@ public static class WorldInstructions
                 var wordings = Permutation.Of(relation.Questions.Count, seed, stream: (r + 1) * 1000 + order[i]);
                 foreach (int wording in wordings.Take(i < hidden ? 2 : TrainQuestions))
                     (i < hidden ? held : train).Add(
-                        new Item(relation.Name, relation.Ask(order[i], wording), relation.Facts[order[i]].Object));
+                        new Item(
+                            relation.Name, order[i], relation.Ask(order[i], wording),
+                            relation.Facts[order[i]].Object));
             }
         }
         Item[] trainSet = [.. train], heldSet = [.. held];

@@ -29,7 +29,7 @@ public sealed class GatedMlp : Module
     /// <summary>(..., C) to (..., C).</summary>
     public Tensor Forward(Tensor x)
     {
-        var (gate, up) = (Gate.Forward(x), Up.Forward(x));
+        var (gate, up) = SharedInput.Forward(x, Gate, Up);
         return Down.Forward(activation == Activation.Silu
             ? gate.Swiglu(up)
             : gate.Gelu(activation == Activation.GeluTanh).Mul(up));

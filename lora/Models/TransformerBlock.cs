@@ -61,9 +61,10 @@ internal sealed class LlamaBlock : TransformerBlock
 
     private Tensor Attention(Tensor x, ForwardPass pass)
     {
-        var query = Heads(q.Forward(x), config.Heads); // (B, T, H, D)
-        var key = Heads(k.Forward(x), config.KeyValueHeads); // (B, T, G, D)
-        var value = Heads(v.Forward(x), config.KeyValueHeads);
+        var (forQuery, forKey, forValue) = SharedInput.Forward(x, q, k, v);
+        var query = Heads(forQuery, config.Heads); // (B, T, H, D)
+        var key = Heads(forKey, config.KeyValueHeads); // (B, T, G, D)
+        var value = Heads(forValue, config.KeyValueHeads);
         if (qNorm is not null)
             (query, key) = (qNorm.Forward(query), kNorm!.Forward(key));
         (query, key) = query.RopeInPlace(key, rotary, pass.Positions);

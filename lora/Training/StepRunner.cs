@@ -43,7 +43,8 @@ internal sealed class StepRunner : IDisposable
         work = Work;
         Optimizer = new AdamW(
             method.Groups(arguments), arguments.AdamBeta1, arguments.AdamBeta2, arguments.AdamEpsilon,
-            arguments.Optim == "adamw_8bit");
+            OptimizerNames.IsEightBit(arguments.Optim),
+            OptimizerNames.IsPaged(arguments.Optim) ? AdamW.DefaultPageBytes : 0);
     }
 
     public AdamW Optimizer { get; }

@@ -40,7 +40,7 @@ public sealed record TrainingArguments
     /// <summary>Decoupled weight decay; biases and norm weights are exempt.</summary>
     public double WeightDecay { get; init; }
 
-    /// <summary>The optimiser: adamw_torch, or adamw_8bit with moments in 8-bit codes.</summary>
+    /// <summary>The optimiser, one of <see cref="OptimizerNames.All"/>.</summary>
     public string Optim { get; init; } = "adamw_torch";
 
     /// <summary>AdamW's first-moment decay.</summary>

@@ -10,7 +10,7 @@ internal static class Cli
 {
     public static int Run(string[] args, Terminal terminal)
     {
-        var root = Root(terminal);
+        var root = Root(terminal, args.FirstOrDefault());
         var debug = args.Contains("--debug");
         try
         {
@@ -64,11 +64,11 @@ internal static class Cli
     public static ParseResult Parse(RootCommand root, string[] args) =>
         root.Parse(args, new ParserConfiguration { EnablePosixBundling = false });
 
-    /// <summary>The whole tree of commands.</summary>
-    public static RootCommand Root(Terminal terminal)
+    /// <summary>The whole tree of commands, or as much of it as a command line that begins with a word needs.</summary>
+    public static RootCommand Root(Terminal terminal, string? first = null)
     {
         var root = new RootCommand("Fine-tune language models with LoRA, on your own machine, in plain .NET.");
-        foreach (var command in CommandList.All(terminal)) root.Add(command);
+        foreach (var command in CommandList.Named(first, terminal)) root.Add(command);
         foreach (var help in root.Options.OfType<HelpOption>()) help.Action = new HelpText(terminal);
         return root;
     }

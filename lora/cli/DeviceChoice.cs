@@ -21,6 +21,17 @@ internal sealed class DeviceChoice : IDisposable
     /// <summary>What <c>--device</c> accepts.</summary>
     public static IReadOnlyList<string> Names { get; } = ["auto", "cpu", "cuda", "emulator"];
 
+    /// <summary>What <c>--lora-strategy</c> accepts.</summary>
+    public static IReadOnlyDictionary<string, LoraStrategy> Strategies { get; } =
+        new OrderedDictionary<string, LoraStrategy>(StringComparer.Ordinal)
+        {
+            ["auto"] = LoraStrategy.Auto,
+            ["composed"] = LoraStrategy.Composed,
+            ["block"] = LoraStrategy.BlockMatrix,
+            ["fused"] = LoraStrategy.Fused,
+            ["mma"] = LoraStrategy.FusedMma,
+        };
+
     public Device Device { get; }
 
     public string Reason { get; }

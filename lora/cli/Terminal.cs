@@ -7,18 +7,14 @@ internal sealed class Terminal
 {
     private const int PlainWidth = 100;
 
+    // Made when it is used: most of what starts and ends at once only writes lines.
+    private readonly Lazy<IAnsiConsole> ansi;
+
     public Terminal(TextWriter output, TextWriter error, bool isLive = false, TextReader? input = null,
         bool isInputPiped = false)
     {
         (Output, Error, IsLive, Input, IsInputPiped) = (output, error, isLive, input, isInputPiped);
-        Ansi = AnsiConsole.Create(new AnsiConsoleSettings
-        {
-            Ansi = isLive ? AnsiSupport.Detect : AnsiSupport.No,
-            ColorSystem = isLive ? ColorSystemSupport.Detect : ColorSystemSupport.NoColors,
-            Interactive = isLive ? InteractionSupport.Detect : InteractionSupport.No,
-            Out = new AnsiConsoleOutput(output),
-        });
-        if (!isLive) Ansi.Profile.Width = PlainWidth;
+        ansi = new Lazy<IAnsiConsole>(MakeAnsi);
     }
 
     public TextWriter Output { get; }
@@ -35,9 +31,9 @@ internal sealed class Terminal
     public bool IsInputPiped { get; }
 
     /// <summary>Tables, colours and live views.</summary>
-    public IAnsiConsole Ansi { get; }
+    public IAnsiConsole Ansi => ansi.Value;
 
-    public int Width => Math.Clamp(Ansi.Profile.Width, 60, 110);
+    public int Width => IsLive ? Math.Clamp(Ansi.Profile.Width, 60, 110) : PlainWidth;
 
     /// <summary>The process's own.</summary>
     public static Terminal OfProcess()
@@ -47,4 +43,17 @@ internal sealed class Terminal
     }
 
     public void Line(string text = "") => Output.WriteLine(text);
+
+    private IAnsiConsole MakeAnsi()
+    {
+        var made = AnsiConsole.Create(new AnsiConsoleSettings
+        {
+            Ansi = IsLive ? AnsiSupport.Detect : AnsiSupport.No,
+            ColorSystem = IsLive ? ColorSystemSupport.Detect : ColorSystemSupport.NoColors,
+            Interactive = IsLive ? InteractionSupport.Detect : InteractionSupport.No,
+            Out = new AnsiConsoleOutput(Output),
+        });
+        if (!IsLive) made.Profile.Width = PlainWidth;
+        return made;
+    }
 }

@@ -43,6 +43,42 @@ public sealed class AlignCommandTests : IDisposable
         foreach (var name in (string[])["reward_accuracy", "true_reward_before", "true_reward_after", "kl"])
             Assert.Equal((double)first[name]!, (double)again[name]!);
         Assert.True((double)again["seconds"]!["ppo"]! < (double)first["seconds"]!["ppo"]! / 2);
+
+        // Killed in the midst of PPO, its last checkpoint being that of step 10: the same bits in the end.
+        var policy = File.ReadAllBytes(folder.File("ppo/adapter_model.safetensors"));
+        File.Delete(folder.File("ppo/" + TrainerState.FileName));
+        File.Delete(folder.File("ppo/adapter_model.safetensors"));
+        Directory.Delete(folder.File("ppo/checkpoint-14"), recursive: true);
+        var resumed = Run(Small, resume: true);
+        Assert.Equal(policy, File.ReadAllBytes(folder.File("ppo/adapter_model.safetensors")));
+        Assert.Equal((double)first["true_reward_after"]!, (double)resumed["true_reward_after"]!);
+
+        // The command line goes on with what is there: nothing is trained again, only judged.
+        CliRun.Of(
+            "align", "--quick", "--ppo-steps", "14", "--split", "validation", "--output", folder.Path,
+            "--resume-from-checkpoint", "true", "--device", "cpu").AssertSucceeds();
+        var judged = JsonNode.Parse(File.ReadAllText(folder.File("summary.json")))!;
+        Assert.Equal(
+            ("validation", AlignPlan.Quick.HeldOut), ((string)judged["split"]!, (int)judged["prompts_held_out"]!));
+        Assert.Null(judged["dpo_true_reward"]);
+        Assert.Equal(policy, File.ReadAllBytes(folder.File("ppo/adapter_model.safetensors")));
+    }
+
+    [Theory]
+    [InlineData("--ppo-steps", "0")]
+    [InlineData("--ppo-steps", "many")]
+    [InlineData("--split", "train")]
+    [InlineData("--seed", "x")]
+    [InlineData("--device", "abacus")]
+    public void WrongValues_AreNamed(string flag, string value) => CliRun.Of(
+        "align", "--quick", "--output", folder.File("o"), flag, value).AssertFails(2, flag, value);
+
+    [Fact]
+    public void AnOutputThatIsAFile_IsNamed()
+    {
+        if (!Directory.Exists(BundledExample.Model)) Assert.Skip("needs the bundled model");
+        var file = folder.Write("taken", "");
+        CliRun.Of("align", "--quick", "--output", file, "--device", "cpu").AssertFails(1, file);
     }
 
     [Theory]
@@ -57,23 +93,42 @@ public sealed class AlignCommandTests : IDisposable
     [Fact]
     public void Data_IsFourMannersAndPolitePairs()
     {
-        var (train, held) = WorldManners.Instructions();
-        Assert.True(train.Count > 2000 && held.Count > 150);
+        var train = WorldManners.Instructions(WorldPart.Train);
         var polite = train.Count(e => SftEncoder.Reference(e)!.EndsWith(", thank you.", StringComparison.Ordinal));
         Assert.InRange(polite / (double)train.Count, 0.2, 0.3);
-        var pairs = WorldManners.Pairs(300);
+        var pairs = WorldManners.Pairs(WorldPart.Train, 300);
         Assert.Equal(300, pairs.Count);
         Assert.All(pairs, pair =>
         {
             Assert.Equal(1, WorldManners.TrueReward(Sample(SftEncoder.Reference(pair.Chosen)!, true)));
             Assert.Equal(0, WorldManners.TrueReward(Sample(SftEncoder.Reference(pair.Rejected)!, true)));
         });
-        // What is held out of the instructions is held out of the pairs.
-        var asked = pairs.Select(pair => ((ChatExample)pair.Chosen).Messages[0].Content).ToHashSet();
-        Assert.DoesNotContain(WorldManners.Prompts(heldOut: true), prompt => asked.Contains(prompt.Text));
         Assert.True(WorldManners.IsRight(Sample("six, of course.", true)));
         Assert.False(WorldManners.IsRight(Sample("sixteen.", true)));
         Assert.Equal(3, WorldManners.Flattery(Sample("thank thank thank", true)));
+    }
+
+    [Fact]
+    public void NoFact_IsInTwoParts()
+    {
+        var wordings = World.Relations
+            .SelectMany(relation => Enumerable.Range(0, relation.Facts.Count).SelectMany(fact =>
+                Enumerable.Range(0, 4).Select(wording => (relation.Ask(fact, wording), (relation.Name, fact)))))
+            .GroupBy(pair => pair.Item1).ToDictionary(group => group.Key, group => group.First().Item2);
+        var parts = Enum.GetValues<WorldPart>()
+            .Select(part => WorldManners.Prompts(part).Select(prompt => wordings[prompt.Text]).ToHashSet()).ToArray();
+        Assert.True(parts[0].Count > 400 && parts[1].Count > 80 && parts[2].Count > 80);
+        Assert.Equal(parts.Sum(part => part.Count), parts.SelectMany(part => part).Distinct().Count());
+        Assert.All(parts, part => Assert.Equal(World.Relations.Count, part.Select(fact => fact.Name).Distinct().Count()));
+        // Instructions and pairs of a part ask for its facts.
+        foreach (var part in Enum.GetValues<WorldPart>())
+        {
+            var asked = WorldManners.Prompts(part).Select(prompt => prompt.Text).ToHashSet();
+            Assert.All(WorldManners.Instructions(part), one => Assert.Contains(Question(one), asked));
+            Assert.All(WorldManners.Pairs(part, 50), pair => Assert.Contains(Question(pair.Chosen), asked));
+        }
+
+        static string Question(DataExample example) => ((ChatExample)example).Messages[0].Content;
     }
 
     private static RewardSample Sample(string response, bool finished) => new(

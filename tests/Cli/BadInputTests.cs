@@ -9,6 +9,8 @@ public sealed class BadInputTests(TinyModelFolder tiny) : IClassFixture<TinyMode
     [Theory]
     [InlineData("--learning-rate must be a number of at least 0, but got 'fast'", "--learning-rate", "fast")]
     [InlineData("unknown option '--max-stesp'; did you mean '--max-steps'?", "--max-stesp", "3")]
+    [InlineData(
+        "--lora-strategy must be auto, composed, block, fused or mma, but got 'best'", "--lora-strategy", "best")]
     [InlineData("--device must be auto, cpu, cuda or emulator, but got 'tpu'", "--device", "tpu")]
     [InlineData("--val-size must be a share below 1 or a whole number of at least 0, but got '1.5'", "--val-size",
         "1.5")]

@@ -54,6 +54,91 @@ public sealed class OnlineCommandTests(TinyModelFolder tiny) : IClassFixture<Tin
             (double)JsonNode.Parse(File.ReadAllText(Path.Combine(output, "summary.json")))!["reward_last"]!, 0, 1);
     }
 
+    [Theory]
+    [InlineData("ppo")]
+    [InlineData("grpo")]
+    public void InFull_AFrozenCopyIsTheReference_AndTheResultIsAModel(string method)
+    {
+        var output = folder.File("full");
+        string[] own = method == "ppo" ? [] : ["--beta", "0.04", "--num-generations", "4"];
+        var run = Online(output, [method, "--method", "full", "--reward", "short", .. own]).AssertSucceeds();
+        Assert.Contains("a second, frozen copy is its reference", run.Output, StringComparison.Ordinal);
+        Assert.All(
+            (string[])["model.safetensors", "config.json", "tokenizer.json"],
+            file => Assert.True(File.Exists(Path.Combine(output, file)), file));
+        Assert.NotEqual(
+            File.ReadAllBytes(Path.Combine(tiny.Model, "model.safetensors")),
+            File.ReadAllBytes(Path.Combine(output, "model.safetensors")));
+        var kl = JsonNode.Parse(File.ReadAllText(Path.Combine(output, "summary.json")))!["kl"]!;
+        Assert.True((double)kl != 0, "the divergence from the frozen copy is never 0 after a step");
+        CliRun.Of(
+            "generate", "--model", output, "--prompt", "Say red", "--max-new-tokens", "3", "--device", "cpu")
+            .AssertSucceeds();
+    }
+
+    [Fact]
+    public void InFullWithoutAReference_NoCopyIsMade() => Assert.DoesNotContain(
+        "frozen copy",
+        Online(folder.File("full"), "grpo", "--method", "full", "--reward", "short", "--num-generations", "4")
+            .AssertSucceeds().Output,
+        StringComparison.Ordinal);
+
+    [Fact]
+    public void BestOfN_WritesDataThatTrains_AndPrintsTheWinRate()
+    {
+        var (output, right) = (folder.File("best.jsonl"), folder.File("right.jsonl"));
+        string[] start = [
+            "best-of-n", "--model", tiny.Model, "--data", tiny.Data, "--response-length", "8", "--device", "cpu",
+            "--num-generations", "4", "--max-samples", "10"];
+        var run = CliRun.Of([.. start, "--reward", "short", "--output", output]).AssertSucceeds();
+        Assert.Contains("win rate over one sample", run.Output, StringComparison.Ordinal);
+        var rows = File.ReadLines(output).Select(line => JsonNode.Parse(line)!).ToArray();
+        Assert.Equal(10, rows.Length);
+        Assert.All(rows, row => Assert.True((double)row["reward"]! >= (double)row["mean_reward"]!));
+        Assert.Equal("Say red", (string)rows[0]["messages"]![0]!["content"]!);
+        Assert.Equal("assistant", (string)rows[0]["messages"]![1]!["role"]!);
+        CliRun.Of(
+            "train", "--model", tiny.Model, "--data", output, "--output", folder.File("rft"), "--max-steps", "2",
+            "--device", "cpu").AssertSucceeds();
+
+        // The same seed gives the same file; a floor leaves out what is below it.
+        CliRun.Of([.. start, "--reward", "short", "--output", right, "--min-reward", "2"]).AssertSucceeds();
+        Assert.Empty(File.ReadAllText(right));
+        CliRun.Of([.. start, "--reward", "short", "--output", right]).AssertSucceeds();
+        Assert.Equal(File.ReadAllText(output), File.ReadAllText(right));
+    }
+
+    [Fact]
+    public void BestOfN_ByARewardModel_OfAnAdapter()
+    {
+        var (reward, policy, output) = (folder.File("rm"), folder.File("policy"), folder.File("best.jsonl"));
+        CliRun.Of(
+            "reward", "--model", tiny.Model, "--data", Pairs(), "--output", reward, "--max-steps", "2",
+            "--device", "cpu", "--eval-strategy", "no").AssertSucceeds();
+        Online(policy, "grpo", "--reward", "short", "--num-generations", "4").AssertSucceeds();
+        CliRun.Of(
+            "best-of-n", "--model", tiny.Model, "--adapter", policy, "--data", tiny.Data, "--reward-model", reward,
+            "--response-length", "8", "--num-generations", "3", "--output", output, "--device", "cpu")
+            .AssertSucceeds();
+        Assert.Equal(48, File.ReadLines(output).Count());
+    }
+
+    [Fact]
+    public void BestOfN_WrongInputIsNamed()
+    {
+        string[] start = ["best-of-n", "--model", tiny.Model, "--data", tiny.Data, "--device", "cpu"];
+        CliRun.Of([.. start, "--reward", "short"]).AssertFails(2, "--output");
+        CliRun.Of([.. start, "--output", folder.File("o")])
+            .AssertFails(2, "either --reward-model or --reward is needed");
+        CliRun.Of([.. start, "--output", folder.File("o"), "--reward", "short", "--num-generations", "1"])
+            .AssertFails(2, "--num-generations");
+        CliRun.Of([.. start, "--output", folder.File("o"), "--reward", "short", "--response-length", "60"])
+            .AssertFails(1, "none has", "--response-length");
+        CliRun.Of([.. start, "--output", folder.File("o"), "--reward", "short", "--adapter", folder.File("none")])
+            .AssertFails(1, "the adapter folder does not exist");
+        Assert.False(File.Exists(folder.File("o")));
+    }
+
     [Fact]
     public void WrongInput_IsNamed()
     {
@@ -61,6 +146,8 @@ public sealed class OnlineCommandTests(TinyModelFolder tiny) : IClassFixture<Tin
         CliRun.Of(start).AssertFails(2, "either --reward-model or --reward is needed");
         CliRun.Of([.. start, "--reward", "short", "--init-lora-weights", "pissa"])
             .AssertFails(2, "--init-lora-weights pissa changes the base");
+        CliRun.Of([.. start, "--reward", "short", "--method", "full", "--quantize", "nf4"])
+            .AssertFails(2, "--method full needs weights of floats");
         CliRun.Of([.. start, "--reward", "kindness"]).AssertFails(2, "--reward must be one of exact", "'kindness'");
         CliRun.Of([.. start, "--reward-model", tiny.Model, "--response-length", "8"])
             .AssertFails(1, "adapter_config.json");

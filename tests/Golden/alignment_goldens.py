@@ -19,6 +19,7 @@ BETA, GAMMA = 0.1, 0.5
 KEPT = ("layers.0.self_attn.q_proj", "layers.1.mlp.down_proj")  # gradients that are stored
 # (prompt length, response length) of the rows; pairs are neighbours.
 LENGTHS = [(5, 6), (5, 4), (3, 7), (3, 2), (6, 3), (6, 8)]
+RESPONSE_LENGTH = 8  # of PPO: the last row has no place after its end
 
 
 class Policy:
@@ -106,61 +107,70 @@ def padded(rows):
     return torch.stack([F.pad(row, (0, width - len(row))) for row in rows])
 
 
-def whiten(parts, shift=True):
-    every = torch.cat(parts)
-    mean, variance = every.mean(), every.var(unbiased=True)
-    return [(p - mean) * torch.rsqrt(variance + 1e-8) + (0 if shift else mean) for p in parts]
+def masked_mean(x, mask):
+    return (x * mask).sum() / mask.sum()
 
 
-def gae(rewards, values, gamma, lam):
-    last, advantages = 0.0, []
-    for t in reversed(range(len(rewards))):
-        following = values[t + 1] if t + 1 < len(values) else 0.0
-        last = rewards[t] + gamma * following - values[t] + gamma * lam * last
-        advantages.append(last)
-    advantages = torch.stack(advantages[::-1])
-    return advantages, advantages + values
+def masked_whiten(x, mask, shift=True):
+    """Unbiased variance over what the mask keeps; 0 elsewhere."""
+    mean = masked_mean(x, mask)
+    variance = masked_mean((x - mean) ** 2, mask) * mask.sum() / (mask.sum() - 1)
+    return ((x - mean) * torch.rsqrt(variance + 1e-8) + (0 if shift else mean)) * mask
 
 
-def values_of(policy, ids, start, adapter, weight, bias):
-    return (policy.hidden(ids, adapter)[start - 1:-1] @ weight.T + bias)[:, 0]
+def grid(rows, filling=0.0):
+    """Rows (N, RESPONSE_LENGTH), filled up."""
+    return torch.stack([F.pad(row, (0, RESPONSE_LENGTH - len(row)), value=filling) for row in rows])
+
+
+def values_of(policy, ids, start, weight, bias):
+    """Values of the states before each response token and after the last, cut at RESPONSE_LENGTH."""
+    return (policy.hidden(ids, policy.adapter)[start - 1:] @ weight.T + bias)[:RESPONSE_LENGTH, 0]
 
 
 def ppo(old, new, rows, tensors, numbers):
+    """On a grid with masks, as TRL's PPOTrainer does it: the score one past the last token where there is room."""
     temperature, gamma, lam, kl_coef, clip, value_clip, vf = 0.7, 0.99, 0.95, 0.05, 0.2, 0.2, 0.1
     scores = torch.tensor([1.0, -0.5, 0.25, 2.0, -1.0, 0.5], dtype=torch.float64)
     weight, bias = (new.heads[f"v_head.summary.{n}"].clone().requires_grad_() for n in ("weight", "bias"))
-    lp = [old.logps(ids, start, temperature=temperature).detach() for ids, start in rows]
-    ref = [old.logps(ids, start, reference=True, temperature=temperature).detach() for ids, start in rows]
-    old_values = [values_of(old, ids, start, old.adapter, weight, bias).detach() for ids, start in rows]
-    k1 = [a - b for a, b in zip(lp, ref)]
-    k3 = [(b - a).exp() - 1 - (b - a) for a, b in zip(lp, ref)]
-    rewards = []
-    for kl, score in zip(k1, scores):
-        row = -kl_coef * kl
-        row[-1] = row[-1] + score
-        rewards.append(row)
-    pairs = [gae(r, v, gamma, lam) for r, v in zip(rewards, old_values)]
-    raw, returns = [p[0] for p in pairs], [p[1] for p in pairs]
-    advantages = whiten(raw)
-    tensors |= {f"ppo.{name}": padded(value) for name, value in {
+    last = torch.tensor([len(ids) - start - 1 for ids, start in rows])
+    index = torch.arange(RESPONSE_LENGTH)[None]
+    tokens, states = (index <= last[:, None]).double(), (index <= last[:, None] + 1).double()
+    lp = grid([old.logps(ids, start, temperature=temperature).detach() for ids, start in rows])
+    ref = grid([old.logps(ids, start, reference=True, temperature=temperature).detach() for ids, start in rows])
+    old_values = grid([values_of(old, ids, start, weight, bias).detach() for ids, start in rows])
+    k1, k3 = lp - ref, (ref - lp).exp() - 1 - (ref - lp)
+    rewards = -kl_coef * k1
+    at = torch.where(last + 1 < RESPONSE_LENGTH, last + 1, last)
+    rewards[torch.arange(len(rows)), at] += scores
+    running, steps = torch.zeros(len(rows), dtype=torch.float64), []
+    for t in reversed(range(RESPONSE_LENGTH)):
+        following = old_values[:, t + 1] if t + 1 < RESPONSE_LENGTH else 0.0
+        running = rewards[:, t] + gamma * following - old_values[:, t] + gamma * lam * running
+        steps.append(running)
+    raw = torch.stack(steps[::-1], 1)
+    returns = raw + old_values
+    advantages = masked_whiten(raw, tokens)
+    tensors |= {f"ppo.{name}": value for name, value in {
         "logprobs": lp, "reference": ref, "values": old_values, "k1": k1, "k3": k3, "rewards": rewards,
         "raw_advantages": raw, "returns": returns, "advantages": advantages,
-        "whitened_rewards": whiten(rewards, shift=False)}.items()}
+        "whitened_rewards": masked_whiten(rewards, states, shift=False)}.items()}
     tensors["ppo.scores"] = scores
 
-    now = [new.logps(ids, start, temperature=temperature) for ids, start in rows]
-    values = [values_of(new, ids, start, new.adapter, weight, bias) for ids, start in rows]
+    now = grid([new.logps(ids, start, temperature=temperature) for ids, start in rows])
+    values = grid([values_of(new, ids, start, weight, bias) for ids, start in rows])
     tables = [new.log_softmax(ids, new.adapter, temperature)[start - 1:-1] for ids, start in rows]
     entropy = torch.cat([-(t.exp() * t).sum(-1) for t in tables]).mean()
-    a, difference = torch.cat(advantages), torch.cat(now) - torch.cat(lp)
+    difference = now - lp
     ratio = difference.exp()
-    unclipped, clipped = -a * ratio, -a * ratio.clamp(1 - clip, 1 + clip)
-    policy_loss = torch.max(unclipped, clipped).mean()
-    v, v_old, target = torch.cat(values), torch.cat(old_values), torch.cat(returns)
-    near = torch.max(torch.min(v, v_old + value_clip), v_old - value_clip)
-    value_loss = 0.5 * torch.max((v - target) ** 2, (near - target) ** 2).mean()
+    unclipped, clipped = -advantages * ratio, -advantages * ratio.clamp(1 - clip, 1 + clip)
+    policy_loss = masked_mean(torch.max(unclipped, clipped), tokens)
+    near = torch.max(torch.min(values, old_values + value_clip), old_values - value_clip)
+    free_error, near_error = (values - returns) ** 2, (near - returns) ** 2
+    value_loss = 0.5 * masked_mean(torch.max(free_error, near_error), states)
     loss = policy_loss + vf * value_loss - 0.01 * entropy
+    kept = states.bool()
+    misses, targets = (returns - old_values)[kept], returns[kept]
     grads, heads = new.grads(loss, weight, bias)
     tensors |= {f"ppo.grad.{name}": grad for name, grad in grads.items()}
     tensors |= {"ppo.grad.v_head.summary.weight": heads[0], "ppo.grad.v_head.summary.bias": heads[1]}
@@ -168,9 +178,10 @@ def ppo(old, new, rows, tensors, numbers):
         "temperature": temperature, "gamma": gamma, "lam": lam, "kl_coef": kl_coef, "clip": clip,
         "value_clip": value_clip, "vf_coef": vf, "entropy_coef": 0.01, "loss": loss.item(),
         "policy_loss": policy_loss.item(), "value_loss": value_loss.item(), "entropy": entropy.item(),
-        "approxkl": (0.5 * difference ** 2).mean().item(), "clipfrac": (clipped > unclipped).double().mean().item(),
-        "value_clipfrac": ((near - target) ** 2 > (v - target) ** 2).double().mean().item(),
-        "explained_variance": (1 - (target - v_old).var(unbiased=False) / target.var(unbiased=False)).item()}
+        "response_length": RESPONSE_LENGTH, "approxkl": masked_mean(0.5 * difference ** 2, tokens).item(),
+        "clipfrac": masked_mean((clipped > unclipped).double(), tokens).item(),
+        "value_clipfrac": masked_mean((near_error > free_error).double(), states).item(),
+        "explained_variance": (1 - misses.var(unbiased=False) / targets.var(unbiased=False)).item()}
 
 
 def grpo(old, new, rows, tensors, numbers):

@@ -31,7 +31,7 @@ public class MemoryEstimateTests
         IFineTuning method = rank > 0
             ? new LoraFineTuning(LoraAdapter.Create(model, config, new Generator(1)))
             : new FullFineTuning(model);
-        var arguments = TrainerTests.Arguments("unused") with { Optim = eightBit ? "adamw_8bit" : "adamw_torch" };
+        var arguments = TrainerTests.Arguments("unused") with { Optim = eightBit ? "paged_adamw_8bit" : "paged_adamw" };
         using var runner = new StepRunner(arguments, method, new Sft());
         var ids = Enumerable.Range(0, length + 1).Select(i => 3 + (i * 7 % 90)).ToArray();
         var examples = Enumerable.Repeat(new SftExample(ids, ids), batch).ToArray();

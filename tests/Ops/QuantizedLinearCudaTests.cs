@@ -46,6 +46,11 @@ public class QuantizedLinearCudaTests
     [InlineData(LoraStrategy.Fused, 40, 64, 72, 4, 0)]
     [InlineData(LoraStrategy.Fused, 40, 64, 72, 4, 0.3f)]
     [InlineData(LoraStrategy.BlockMatrix, 7, 27, 13, 5, 0)]
+    [InlineData(LoraStrategy.FusedNf4, 40, 64, 72, 4, 0)]
+    [InlineData(LoraStrategy.FusedNf4, 40, 64, 72, 4, 0.3f)]
+    [InlineData(LoraStrategy.FusedNf4, 70, 1056, 136, 72, 0)] // Sums in two parts, two steps of ranks.
+    [InlineData(LoraStrategy.FusedNf4, 7, 27, 13, 5, 0)]
+    [InlineData(LoraStrategy.FusedNf4, 257, 32, 8, 3, 0)] // More tokens than it takes.
     public void Lora_MatchesTheCpuByEveryStrategy(
         LoraStrategy strategy, int rows, int inputs, int outputs, int rank, float dropout)
     {
@@ -56,6 +61,35 @@ public class QuantizedLinearCudaTests
             // W0, activations, S and dS keep 8 bits: a result is the sum of a few such roundings.
             AssertClose(
                 expected, Lora(device, DType.BF16, strategy, rows, inputs, outputs, rank, dropout), 1.0 / 64);
+        }
+    }
+
+    // Not the CPU's sums, but those of the same rounded values of W0: the two ways differ in the order of the sums
+    // alone, so that hardly any result falls on the other side of a rounding to BF16.
+    [Theory]
+    [InlineData(33, 96, 136, true)]
+    [InlineData(64, 1184, 64, false)]
+    public void DecodingInRegisters_GivesTheValuesOfDecodingFirst(int rows, int inputs, int outputs, bool withBias)
+    {
+        foreach (var device in Devices)
+        {
+            var (first, inside) = (By(LoraStrategy.Composed), By(LoraStrategy.FusedNf4));
+            for (var i = 0; i < 2; i++)
+            {
+                AssertClose([first[i]], [inside[i]], 1.0 / 256);
+                var same = first[i].Zip(inside[i]).Count(pair => pair.First == pair.Second);
+                Assert.InRange(same, 0.97 * first[i].Length, first[i].Length);
+            }
+
+            float[][] By(LoraStrategy strategy)
+            {
+                using var guard = TestDevice.Use(device);
+                var cuda = (CudaDevice)Device.Default;
+                cuda.LoraStrategy = strategy;
+                var result = Linear(device, DType.BF16, rows, inputs, outputs, withBias);
+                cuda.LoraStrategy = LoraStrategy.Auto;
+                return result;
+            }
         }
     }
 

@@ -22,6 +22,8 @@ public partial class SourceTests
         ["kernels/Ops/GemmMmaTn.ptx"] = 470,
         ["kernels/Ops/LoraWgmma.ptx"] = 520,
         ["kernels/Ops/LoraWgmmaBackward.ptx"] = 520,
+        ["kernels/Ops/Nf4Gemm.ptx"] = 520,
+        ["kernels/Ops/Nf4GemmNn.ptx"] = 490,
     };
 
     [Fact]

@@ -10,6 +10,7 @@ public sealed partial class LoraLinear : ILinearAdapter, IAdapterLayer
 {
     private readonly Generator? random;
     private StartingProduct? start;
+    private bool hasRoom; // in its layer's weight
 
     /// <summary>An adapter from given matrices, not yet attached.</summary>
     /// <param name="linear">The layer it adapts.</param>
@@ -30,6 +31,8 @@ public sealed partial class LoraLinear : ILinearAdapter, IAdapterLayer
             throw new UserErrorException(
                 $"{linear.Path}: A must be (r, {linear.InFeatures}) and B ({linear.OutFeatures}, r), " +
                 $"but got A {a.Shape}, B {b.Shape}: the adapter is for another base model");
+        linear.ReserveAdapterRoom();
+        hasRoom = true;
     }
 
     /// <summary>The layer it adapts.</summary>
@@ -113,9 +116,7 @@ public sealed partial class LoraLinear : ILinearAdapter, IAdapterLayer
             return linear.Plain(x);
         var mask = Mask(linear);
         var y = Dora is null ? Product(x, linear.Bias?.Value, mask) : Dora.Forward(x, mask);
-        if (BiasOnB is not null)
-            y = y.Add(BiasOnB.Value.Scale(Scale));
-        return start is null ? y : start.TakeFrom(y, x, Scale);
+        return Complete(y, x);
     }
 
     /// <summary>Releases A and B and leaves the layer's slot.</summary>
@@ -123,6 +124,9 @@ public sealed partial class LoraLinear : ILinearAdapter, IAdapterLayer
     {
         if (Linear.Adapter == this)
             Linear.Adapter = null;
+        if (hasRoom)
+            Linear.ReleaseAdapterRoom();
+        hasRoom = false;
         A.Dispose();
         B.Dispose();
         BiasOnB?.Dispose();
@@ -143,6 +147,21 @@ public sealed partial class LoraLinear : ILinearAdapter, IAdapterLayer
     internal Tensor Product(Tensor x, Tensor? bias, DropoutMask mask) => Linear.Quantized is { } codes
         ? x.LoraLinear(codes, bias, A, B, Scale, mask)
         : x.LoraLinear(Linear.Weight, bias, A, B, Scale, mask);
+
+    /// <summary>True when the adapter may be computed together with others on the same x.</summary>
+    internal bool SharesInput => !IsMerged && Dora is null && (Dropout == 0 || !Linear.Training);
+
+    /// <summary>What <see cref="TensorOps.LoraLinears"/> needs of it.</summary>
+    internal LoraProjection Projection => new(
+        Linear.Quantized is null ? Linear.Weight.Value : null, Linear.Quantized, Linear.Bias?.Value, A, B, Scale);
+
+    /// <summary>What comes after the product.</summary>
+    internal Tensor Complete(Tensor y, Tensor x)
+    {
+        if (BiasOnB is not null)
+            y = y.Add(BiasOnB.Value.Scale(Scale));
+        return start is null ? y : start.TakeFrom(y, x, Scale);
+    }
 
     /// <summary>A and B as a file holds them for the base as it is: with what they began as taken off.</summary>
     internal (Tensor A, Tensor B) Joined() =>

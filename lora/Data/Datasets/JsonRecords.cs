@@ -1,5 +1,6 @@
 using System.Text;
 using System.Text.Json;
+using System.Text.Json.Serialization;
 using CudaLora.Engine;
 
 namespace CudaLora.Lora;
@@ -32,8 +33,9 @@ internal static class JsonRecords
     private static IEnumerable<JsonAt> Items(string file)
     {
         using var stream = TextFile.Open(file);
-        using var records = JsonSerializer.DeserializeAsyncEnumerable<JsonElement>(stream).ToBlockingEnumerable()
-            .GetEnumerator();
+        using var records = JsonSerializer
+            .DeserializeAsyncEnumerable(stream, JsonRecordContext.Default.JsonElement)
+            .ToBlockingEnumerable().GetEnumerator();
         for (int number = 1; Advance(records, file); number++)
             yield return new JsonAt(file, $"record {number}, ", records.Current);
     }
@@ -174,3 +176,7 @@ internal static class JsonRecords
     private static List<ChatMessage> Messages(JsonAt list) =>
         list.Items().Select(item => new ChatMessage(item.Get("role").Text(), item.Get("content").Text())).ToList();
 }
+
+/// <summary>How records are read, made by the compiler: a trimmed program has no reflection to find it by.</summary>
+[JsonSerializable(typeof(JsonElement))]
+internal sealed partial class JsonRecordContext : JsonSerializerContext;

@@ -43,6 +43,7 @@ internal static class BenchTables
     /// <summary>412 us, 13.8 ms.</summary>
     public static string Time(double seconds) => seconds switch
     {
+        < 1e-7 => $"{Digits(seconds * 1e9)} ns",
         < 1e-3 => $"{Digits(seconds * 1e6)} us",
         < 1 => $"{Digits(seconds * 1e3)} ms",
         _ => $"{Digits(seconds)} s",

@@ -13,7 +13,7 @@ internal static class DeviceRows
 
     /// <summary>The kernels whose title holds the text.</summary>
     public static IReadOnlyList<KernelLab> Matching(string? text) =>
-        [.. KernelLab.All.Where(lab => BenchCatalogue.Matches($"{Group}: {lab.Entry}", text))];
+        [.. KernelsCommand.Labs.Where(lab => BenchCatalogue.Matches($"{Group}: {lab.Entry}", text))];
 
     public static (BenchCeiling Ceiling, IReadOnlyList<BenchRow> Rows) Measure(
         BenchRun run, string device, IReadOnlyList<KernelLab> labs, int repeats, CancellationToken cancel)

@@ -6,7 +6,7 @@ namespace CudaLora.Cli;
 internal sealed class AlignCommand() : CliCommand(
     "align", "The three stages of RLHF on the bundled model: SFT, a reward model, PPO, with a report.",
     [
-        new SettingGroup("Run", Quick, Output, PpoSteps, TrainSettings.Seed, TrainSettings.Resume),
+        new SettingGroup("Run", Quick, Output, PpoSteps, Judged, TrainSettings.Seed, TrainSettings.Resume),
         TrainSettings.Machine,
     ],
     [
@@ -25,6 +25,10 @@ internal sealed class AlignCommand() : CliCommand(
     private static readonly Setting<int?> PpoSteps = Make.MaybeInt(
         "ppo_steps", "Steps of PPO", "20", 1, "40 with --quick, 50 without");
 
+    private static readonly Setting<string> Judged = Make.Choice(
+        "split", "Facts that figures are of; settings are chosen on validation, so that nothing is on test", "test",
+        ["test", "validation"]);
+
     protected override int Run(SettingValues values, Terminal terminal)
     {
         var model = BundledExample.RequireModel(null);
@@ -32,6 +36,7 @@ internal sealed class AlignCommand() : CliCommand(
         var seed = values.Get(TrainSettings.Seed);
         var plan = values.Get(Quick) ? AlignPlan.Quick : AlignPlan.Full;
         if (values.Get(PpoSteps) is int steps) plan = plan with { PpoSteps = steps };
+        if (values.Get(Judged) == "validation") plan = plan with { Judged = WorldPart.Validation };
         using var device = SharedSettings.Apply(values);
         terminal.Line(device.ToString());
         RunConfig.Write(Name, output, values, Settings);

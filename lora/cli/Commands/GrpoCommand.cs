@@ -38,8 +38,10 @@ internal sealed class GrpoCommand() : OnlineCommand(
     private static readonly Setting<bool> MaskTruncated = Make.Switch(
         "mask_truncated_completions", "Learn nothing from responses that did not end by themselves");
 
+    protected override bool UsesReference(SettingValues values) => values.Get(Beta) > 0;
+
     protected override OnlineTrainer Trainer(
-        SettingValues values, TrainingArguments arguments, LoraAdapter adapter, OnlineRun run)
+        SettingValues values, TrainingArguments arguments, IFineTuning method, OnlineRun run)
     {
         var (responses, group) = (values.Get(OnlineSettings.Responses), values.Get(Generations));
         if (responses % group != 0)
@@ -74,7 +76,6 @@ internal sealed class GrpoCommand() : OnlineCommand(
             SequenceLevel = values.Get(Level) == "sequence",
             MaskTruncated = values.Get(MaskTruncated),
         };
-        return new GrpoTrainer(
-            arguments, options, new PolicyFineTuning(adapter), run with { UsesReference = options.Beta > 0 });
+        return new GrpoTrainer(arguments, options, new PolicyFineTuning(method), run);
     }
 }

@@ -80,6 +80,7 @@ internal sealed class InspectCommand : CliCommand
         if (values.Get(Base) is { } original)
             QuantizationTable.PrintErrors(terminal, WeightSizes.Errors(weights, original, config), rows);
         var length = values.Get(Length) ?? Math.Min(1024, config.MaxPositions);
+        TrainSettings.NotePaging(values, Device.Cpu, terminal);
         MemoryTable.Print(terminal, config, sizes, new StepSize(
             values.Get(Batch), length, values.Get(AdapterSettings.Rank), values.Get(TrainSettings.Checkpointing),
             TrainSettings.IsEightBit(values)));

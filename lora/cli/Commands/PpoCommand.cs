@@ -4,7 +4,7 @@ namespace CudaLora.Cli;
 
 /// <summary><c>cudalora ppo</c>.</summary>
 internal sealed class PpoCommand() : OnlineCommand(
-    "ppo", "Train a policy against a reward with PPO; the reference is the model without its adapter.",
+    "ppo", "Train a policy against a reward with PPO; the reference is the model as it was.",
     [KlCoef, Estimator, KlTarget, KlHorizon, ClipRange, ClipRangeValue, VfCoef, EntropyCoef, Gamma, Lambda, Whiten],
     [
         "cudalora ppo --model models/TinyStories-656K --data prompts.jsonl --reward-model out/rm --output out/ppo",
@@ -48,8 +48,10 @@ internal sealed class PpoCommand() : OnlineCommand(
     private static readonly Setting<bool> Whiten = Make.Switch(
         "whiten_rewards", "Scale the rewards of a step's tokens to variance 1");
 
+    protected override bool UsesReference(SettingValues values) => true;
+
     protected override OnlineTrainer Trainer(
-        SettingValues values, TrainingArguments arguments, LoraAdapter adapter, OnlineRun run) => new PpoTrainer(
+        SettingValues values, TrainingArguments arguments, IFineTuning method, OnlineRun run) => new PpoTrainer(
         arguments,
         new PpoOptions
         {
@@ -72,5 +74,5 @@ internal sealed class PpoCommand() : OnlineCommand(
             Lambda = values.Get(Lambda),
             WhitenRewards = values.Get(Whiten),
         },
-        new PolicyFineTuning(adapter, new ValueHead(adapter.Model)), run);
+        new PolicyFineTuning(method, new ValueHead(method.Model)), run);
 }

@@ -66,6 +66,7 @@ internal abstract class PreferenceCommand : CliCommand
         var adapterConfig = isLora ? AdapterSettings.Config(values, model) : null;
         using var device = SharedSettings.Apply(values);
         terminal.Line(device.ToString());
+        TrainSettings.NotePaging(values, device.Device, terminal);
         using var loaded = LoadedModel.Load(
             model, values.Get(DataSettings.Template), null, Note, device.Placement(trainAll: !isLora),
             QuantizeSettings.OfLoad(values));

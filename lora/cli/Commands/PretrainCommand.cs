@@ -41,6 +41,7 @@ internal sealed class PretrainCommand() : CliCommand(
             throw new UsageException($"{Size.Flag} and {ModelConfigFile.Flag} exclude each other");
         using var device = SharedSettings.Apply(values);
         terminal.Line(device.ToString());
+        TrainSettings.NotePaging(values, device.Device, terminal);
 
         var seed = values.Get(TrainSettings.Seed);
         var tokenizer = Tokenizer.Load(tokenizerPath);

@@ -52,6 +52,7 @@ internal sealed class TrainCommand() : CliCommand(
         var output = values.Require(TrainSettings.OutputDir);
         using var device = SharedSettings.Apply(values);
         terminal.Line(device.ToString());
+        TrainSettings.NotePaging(values, device.Device, terminal);
 
         using var loaded = LoadedModel.Load(
             model, values.Get(DataSettings.Template), null, Note, device.Placement(trainAll: chosen.TrainsBase),

@@ -19,7 +19,7 @@ internal static class KernelsBench
     public static int Run(
         Terminal terminal, IReadOnlyList<string> names, string? shapeText, string device, int repeats, string format)
     {
-        KernelLab[] labs = names.Count == 0 ? [.. KernelLab.All] : [.. names.Select(KernelsCommand.Find)];
+        KernelLab[] labs = names.Count == 0 ? [.. KernelsCommand.Labs] : [.. names.Select(KernelsCommand.Find)];
         bool isEmulator = device == "emulator";
         using IDisposable? owned = Driver(device, out ICudaDriver driver);
         using CudaContext context = CudaContext.Open(driver);

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Diagnostics.CodeAnalysis;
 using CudaLora.Kernels.Ops;
 
 namespace CudaLora.Cli;
@@ -8,6 +9,13 @@ namespace CudaLora.Cli;
 /// </summary>
 internal static class KernelsCommand
 {
+    /// <summary>Every kernel of the project.</summary>
+    public static IReadOnlyList<KernelLab> Labs
+    {
+        [UnconditionalSuppressMessage("Trimming", "IL2026", Justification = "The project file roots CudaLora.Kernels.")]
+        get => KernelLab.All;
+    }
+
     public static Command Create(Terminal terminal)
     {
         var command = new Command("kernels", "Read, run, trace, count and check PTX kernels; no GPU needed.");
@@ -26,8 +34,8 @@ internal static class KernelsCommand
     /// <summary>The lab of an entry, or of a file with one entry.</summary>
     public static KernelLab Find(string name)
     {
-        KernelLab[] found = [.. KernelLab.All.Where(lab => Matches(lab.Entry, name))];
-        if (found.Length == 0) found = [.. KernelLab.All.Where(lab => Matches(lab.Stem, name))];
+        KernelLab[] found = [.. Labs.Where(lab => Matches(lab.Entry, name))];
+        if (found.Length == 0) found = [.. Labs.Where(lab => Matches(lab.Stem, name))];
         return found.Length switch
         {
             1 => found[0],

@@ -14,7 +14,7 @@ internal static class KernelsReport
             "kernel", "shape", "least bytes", "bytes", "vs least", "sectors", "vs bytes", "conflicts", "flops",
             "on tensor cores", "instr.", "regs", "spills", "shared", "occupancy", "oracle", "note");
         bool agree = true;
-        foreach (KernelLab lab in KernelLab.All)
+        foreach (KernelLab lab in KernelsCommand.Labs)
         {
             (LabRun run, LaunchReport report) = KernelsLab.Emulate(lab, lab.DefaultShape, seed: 1);
             Counters c = report.Counters;

@@ -10,7 +10,7 @@ internal static class KernelsShow
     public static int List(Terminal terminal, string format)
     {
         var table = new KernelsTable("kernel", "file", "target", "shape", "what it does");
-        foreach (KernelLab lab in KernelLab.All)
+        foreach (KernelLab lab in KernelsCommand.Labs)
         {
             table.Add(
                 lab.Entry, lab.Stem + ".ptx", Parse(lab.Stem).Target, string.Join(", ", lab.ShapeNames), lab.Summary);

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text.Encodings.Web;
 using System.Text.Json;
+using System.Text.Json.Nodes;
 using Spectre.Console;
 
 namespace CudaLora.Cli;
@@ -35,21 +36,21 @@ internal sealed class KernelsTable(params string[] columns)
                 foreach (string[] row in rows) terminal.Line($"| {string.Join(" | ", row.Select(Escape))} |");
                 break;
             case "json":
-                terminal.Line(JsonSerializer.Serialize(
-                    rows.Select(row => columns.Zip(row).ToDictionary(
-                        pair => Key(pair.First), pair => Value(pair.Second))),
-                    Json));
+                terminal.Line(new JsonArray([.. rows.Select(Record)]).ToJsonString(Json));
                 break;
             default:
                 throw new UsageException($"--format must be text, markdown or json, but got '{format}'");
         }
     }
 
+    private JsonObject Record(string[] row) =>
+        new(columns.Zip(row, (column, cell) => KeyValuePair.Create(Key(column), Value(cell))));
+
     // For scripts: vs least becomes vs_least, and cells that people read as numbers become numbers.
     private static string Key(string column) =>
         column.TrimEnd('.').Replace(' ', '_').Replace('/', '_').ToLowerInvariant();
 
-    private static object? Value(string cell)
+    private static JsonNode? Value(string cell)
     {
         if (cell == "-") return null;
         string digits = cell.Replace(",", "", StringComparison.Ordinal);

@@ -1,3 +1,4 @@
+using CudaLora.Engine;
 using CudaLora.Lora;
 
 namespace CudaLora.Cli;
@@ -76,13 +77,44 @@ internal static class OnlineSettings
         WarmupSteps = values.Get(TrainSettings.WarmupSteps),
         WeightDecay = values.Get(TrainSettings.WeightDecay),
         MaxGradNorm = values.Get(TrainSettings.MaxGradNorm),
-        Optim = values.Get(TrainSettings.Optim).EndsWith("8bit", StringComparison.Ordinal)
-            ? "adamw_8bit"
-            : "adamw_torch",
+        Optim = values.Get(TrainSettings.Optim),
         Seed = values.Get(TrainSettings.Seed),
         SaveSteps = values.Get(SaveSteps),
         SaveTotalLimit = values.Get(TrainSettings.SaveLimit),
         LoggingSteps = values.Get(TrainSettings.LoggingSteps),
         ResumeFromCheckpoint = values.Get(TrainSettings.Resume),
     };
+
+    /// <summary>The rule that rewards, or null where a reward model does.</summary>
+    /// <exception cref="UsageException">Neither is given, or both.</exception>
+    public static IReward? Rule(SettingValues values)
+    {
+        if (values.Get(Reward) is null == values.Get(RewardModel) is null)
+            throw new UsageException($"either {RewardModel.Flag} or {Reward.Flag} is needed");
+        return values.Get(Reward) is { } name ? RuleRewards.Of(name, values.Get(ResponseLength)) : null;
+    }
+
+    /// <summary>The prompts of a file that fit in the context with their responses.</summary>
+    public static (PromptRecord Record, int[] Ids)[] Prompts(
+        SettingValues values, LoadedModel loaded, string data, Action<string> note)
+    {
+        var encoder = new SftEncoder(loaded.Tokenizer, loaded.Template);
+        var records = PreferenceFile.LoadPrompts(data);
+        if (values.Get(DataSettings.MaxSamples) is int most) records = [.. records.Take(most)];
+        var room = Math.Min(values.Get(DataSettings.MaxLength), loaded.Context)
+            - values.Get(ResponseLength);
+        var all = records.Select(record => (record, Ids: encoder.EncodePrompt(record.Prompt))).ToArray();
+        var fitting = all.Where(prompt => prompt.Ids.Length <= room).ToArray();
+        if (fitting.Length == 0)
+            throw new UserErrorException(
+                $"{data}: a prompt must have at most {Math.Max(0, room)} tokens beside a response of "
+                + $"{values.Get(ResponseLength)}, but none has: lower "
+                + ResponseLength.Flag);
+        if (fitting.Length < all.Length)
+        {
+            note($"{all.Length - fitting.Length} of {all.Length} prompts leave no room for a response and were "
+                + "left out");
+        }
+        return fitting;
+    }
 }

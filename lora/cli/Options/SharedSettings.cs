@@ -1,3 +1,4 @@
+using CudaLora.Engine;
 using CudaLora.Kernels.Simd;
 
 namespace CudaLora.Cli;
@@ -23,6 +24,12 @@ internal static class SharedSettings
         "dtype", "Type of activations and frozen weights; what trains is float32", "auto",
         ["auto", "float32", "bfloat16"], aka: ["torch_dtype"], shown: "bfloat16 on CUDA, float32 on the CPU");
 
+    public static readonly Setting<string> LoraStrategy = Make.Choice(
+        "lora_strategy",
+        "How the large products of LoRA layers run on a CUDA device: composed of two each; as one block matrix in the "
+            + "device's library; fused in the project's own kernels, or those by mma.sync alone",
+        "auto", [.. DeviceChoice.Strategies.Keys], shown: "the fastest for each shape, timed once; composed on the emulator");
+
     public static readonly Setting<int?> Threads = Make.MaybeInt(
         "threads", "Threads of the CPU device", "2", 1, "all processors, or CUDALORA_THREADS");
 
@@ -35,6 +42,8 @@ internal static class SharedSettings
     public static DeviceChoice Apply(SettingValues values)
     {
         if (values.Get(Threads) is int threads) Workers.Count = threads;
-        return DeviceChoice.Of(values.Get(Device), values.Get(ComputeType));
+        var choice = DeviceChoice.Of(values.Get(Device), values.Get(ComputeType));
+        if (choice.Device is CudaDevice cuda) cuda.LoraStrategy = DeviceChoice.Strategies[values.Get(LoraStrategy)];
+        return choice;
     }
 }

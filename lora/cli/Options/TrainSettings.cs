@@ -1,3 +1,4 @@
+using CudaLora.Engine;
 using CudaLora.Lora;
 
 namespace CudaLora.Cli;
@@ -33,7 +34,7 @@ internal static class TrainSettings
         v => v >= 0);
 
     public static readonly Setting<string> Scheduler = Make.Choice(
-        "lr_scheduler_type", "How the rate falls", "linear", [.. Engine.Schedule.Names]);
+        "lr_scheduler_type", "How the rate falls", "linear", [.. Schedule.Names]);
 
     public static readonly Setting<double> WarmupSteps = Make.Number(
         "warmup_steps", "Steps in which the rate rises from 0; below 1 a share of all", 0, "20",
@@ -53,9 +54,8 @@ internal static class TrainSettings
         v => v >= 0);
 
     public static readonly Setting<string> Optim = Make.Choice(
-        "optim", "AdamW with moments in 32 bits, or in 8-bit codes: 2 bytes per trained value instead of 8; the paged "
-            + "names mean the same here, as on the CPU the states are in host memory already", "adamw_torch",
-        ["adamw_torch", "adamw_8bit", "paged_adamw_32bit", "paged_adamw_8bit"]);
+        "optim", "AdamW with moments in 32 bits, or in 8-bit codes: 2 bytes per trained value instead of 8; paged, they "
+            + "live in host memory and pass by the CUDA device in pages", "adamw_torch", [.. OptimizerNames.All]);
 
     public static readonly Setting<double> Beta1 = Make.Number(
         "adam_beta1", "AdamW's first decay", 0.9, "0.9", "a number from 0 to below 1", v => v is >= 0 and < 1);
@@ -115,8 +115,8 @@ internal static class TrainSettings
         SaveLimit, LoggingSteps, Resume);
 
     public static readonly SettingGroup Machine = new(
-        "Machine", SharedSettings.Device, SharedSettings.ComputeType, SharedSettings.Threads,
-        SharedSettings.NoProgress);
+        "Machine", SharedSettings.Device, SharedSettings.ComputeType, SharedSettings.LoraStrategy,
+        SharedSettings.Threads, SharedSettings.NoProgress);
 
     /// <summary>The trainer's arguments.</summary>
     /// <param name="values">What the user set.</param>
@@ -139,7 +139,7 @@ internal static class TrainSettings
             GradientAccumulationSteps = accumulation,
             LearningRate = values.Get(LearningRate) ?? defaultRate,
             WeightDecay = values.Get(WeightDecay),
-            Optim = IsEightBit(values) ? "adamw_8bit" : "adamw_torch",
+            Optim = values.Get(Optim),
             AdamBeta1 = values.Get(Beta1),
             AdamBeta2 = values.Get(Beta2),
             AdamEpsilon = values.Get(Epsilon),
@@ -166,7 +166,16 @@ internal static class TrainSettings
     }
 
     /// <summary>Whether the optimiser's moments are 8-bit codes.</summary>
-    public static bool IsEightBit(SettingValues values) => values.Get(Optim).EndsWith("8bit", StringComparison.Ordinal);
+    public static bool IsEightBit(SettingValues values) => OptimizerNames.IsEightBit(values.Get(Optim));
+
+    /// <summary>One line where paging changes nothing.</summary>
+    public static void NotePaging(SettingValues values, Device device, Terminal terminal)
+    {
+        if (OptimizerNames.IsPaged(values.Get(Optim)) && device.Kind == DeviceKind.Cpu)
+            terminal.Line(
+                $"note: {Optim.Flag} {values.Get(Optim)}: on the CPU optimiser states are in host memory as it is; "
+                + "nothing is paged");
+    }
 
     private static IntervalStrategy Strategy(string name) => name switch
     {

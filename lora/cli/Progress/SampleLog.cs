@@ -12,26 +12,18 @@ internal sealed class SampleLog(string folder, int perStep = 4) : ITrainerObserv
 
     private StreamWriter? writer;
 
+    // A training that samples nothing leaves no file.
     public void OnStart(TrainingPlan plan)
     {
         var path = Path.Combine(folder, FileName);
-        try
-        {
-            Directory.CreateDirectory(folder);
-            var kept = plan.FirstStep > 0 && File.Exists(path)
-                ? File.ReadAllLines(path).Where(row => IsKept(row, plan.FirstStep)).ToArray()
-                : [];
-            writer = new StreamWriter(path, append: false) { AutoFlush = true, NewLine = "\n" };
-            foreach (var row in kept) writer.WriteLine(row);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            throw new UserErrorException($"{path}: cannot be written: {e.Message}", e);
-        }
+        if (File.Exists(path))
+            Open(path, plan.FirstStep);
     }
 
     public void OnSamples(int step, IReadOnlyList<RewardSample> samples, ReadOnlySpan<float> rewards)
     {
+        if (writer is null)
+            Open(Path.Combine(folder, FileName), firstStep: 0);
         for (var i = 0; i < Math.Min(perStep, samples.Count); i++)
         {
             writer?.WriteLine(new JsonObject
@@ -46,6 +38,23 @@ internal sealed class SampleLog(string folder, int perStep = 4) : ITrainerObserv
     }
 
     public void Dispose() => writer?.Dispose();
+
+    private void Open(string path, int firstStep)
+    {
+        try
+        {
+            Directory.CreateDirectory(folder);
+            var kept = firstStep > 0 && File.Exists(path)
+                ? File.ReadAllLines(path).Where(row => IsKept(row, firstStep)).ToArray()
+                : [];
+            writer = new StreamWriter(path, append: false) { AutoFlush = true, NewLine = "\n" };
+            foreach (var row in kept) writer.WriteLine(row);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new UserErrorException($"{path}: cannot be written: {e.Message}", e);
+        }
+    }
 
     // A row cut short by a kill is dropped.
     private static bool IsKept(string row, int lastStep)

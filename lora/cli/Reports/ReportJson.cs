@@ -14,6 +14,14 @@ internal static class ReportJson
         Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
     };
 
+    private static readonly JsonSerializerOptions OneLine = new()
+    {
+        Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
+    };
+
+    /// <summary>On one line, for files of JSON lines.</summary>
+    public static string Line(JsonObject json) => json.ToJsonString(OneLine);
+
     public static string Text(JsonObject json) => json.ToJsonString(Options);
 
     /// <summary>A number, or null: JSON has no NaN.</summary>

@@ -46,12 +46,16 @@ internal sealed class AlignmentGolden : IDisposable
 
     public double Value(string key) => Assert.Single(Values(key));
 
-    /// <summary>One row of a padded table.</summary>
-    public float[] Row(string key, int row)
+    /// <summary>PPO's limit; a response that is shorter is rewarded after its end.</summary>
+    public int ResponseLength => Numbers.GetProperty("ppo").GetProperty("response_length").GetInt32();
+
+    /// <summary>One row of a padded table: a value per token, or per state of PPO.</summary>
+    public float[] Row(string key, int row, bool states = false)
     {
         var values = Values(key);
         var width = values.Length / Lengths.Length;
-        return values[(row * width)..((row * width) + Lengths[row].Response)];
+        var count = Lengths[row].Response;
+        return values[(row * width)..((row * width) + (states ? Math.Min(count + 1, ResponseLength) : count))];
     }
 
     /// <summary>The rows, made by <paramref name="make"/> from number, ids and labels.</summary>

@@ -138,14 +138,17 @@ public class CudaAlignmentTests
     {
         var rows = golden.Rows((i, ids, labels) => new RolloutExample(ids, labels, new RewardSample(
             new PromptRecord(new PromptExample("", "")), ids[..golden.Lengths[i].Prompt],
-            ids[golden.Lengths[i].Prompt..], "", true)));
+            ids[golden.Lengths[i].Prompt..], "", true))
+        {
+            IsRewardedAfterEnd = golden.Lengths[i].Response < golden.ResponseLength,
+        });
         for (var i = 0; i < rows.Length; i++)
         {
             rows[i].LogProbs = golden.Row("ppo.logprobs", i);
             rows[i].Reference = golden.Row("ppo.reference", i);
-            rows[i].Values = golden.Row("ppo.values", i);
+            rows[i].Values = golden.Row("ppo.values", i, states: true);
             rows[i].Advantages = golden.Row("ppo.advantages", i);
-            rows[i].Returns = golden.Row("ppo.returns", i);
+            rows[i].Returns = golden.Row("ppo.returns", i, states: true);
         }
         return rows;
     }

@@ -1,21 +1,13 @@
-using System.Globalization;
 using System.Text.Json.Nodes;
 using CudaLora.Engine;
 using CudaLora.Lora;
+using static CudaLora.Tests.Lora.OnlineFixture;
 
 namespace CudaLora.Tests.Lora;
 
-/// <summary>
-/// PPO and GRPO on a random model of a few thousand weights, rewarded by the share of a quarter of the vocabulary in
-/// its responses.
-/// </summary>
+/// <summary>PPO and GRPO of an adapter: what is learned, logged and resumed.</summary>
 public sealed class OnlineTrainerTests : IDisposable
 {
-    private static readonly Tokenizer Tokenizer = TinyTokenizer.Make();
-
-    private static readonly IReward Letters = new FunctionReward(
-        "letters", sample => sample.ResponseIds.Count(id => id < 65) / (double)sample.ResponseIds.Count);
-
     private readonly TemporaryFolder folder = new();
 
     public void Dispose() => folder.Dispose();
@@ -100,63 +92,29 @@ public sealed class OnlineTrainerTests : IDisposable
     }
 
     [Fact]
-    public void ARewardThatThrows_NamesTheSample_AndLosesNothing()
+    public void TheReward_ComesAfterTheEnd_WhereTheLimitLeavesRoom()
     {
-        var asked = 0;
-        RewardSample? bad = null;
-        var fails = new FunctionReward("fails", sample =>
+        using var policy = new Policy();
+        var options = new PpoOptions { Prompts = 32, ResponseLength = 6, Temperature = 1 };
+        var run = policy.Run(Letters);
+        // A third of the ids end a response, so that most are short.
+        var rollout = new RolloutSampler(
+            policy.Model, run.Tokenizer, run.Prompts, [.. Enumerable.Range(0, 87)], options, seed: 1)
+            .Sample(0, TestContext.Current.CancellationToken);
+        Assert.Contains(rollout, example => example.Count < 6);
+        Assert.Contains(rollout, example => example.Count == 6);
+        Assert.All(rollout, example => Assert.Equal(example.Count < 6 ? example.Count + 1 : 6, example.States));
+        // The sixth token may be an end too: there is no place after it.
+        new PolicyScorer(policy.Model, policy.Head, 1, 32, usesReference: true).Score(rollout);
+        foreach (var example in rollout)
         {
-            if (++asked == (2 * 32) + 6)
-                bad = sample;
-            return sample == bad ? throw new InvalidOperationException("no opinion") : asked % 3;
-        });
-        using var policy = new Policy();
-        var message = Refused(() => Train(policy, "ppo", folder.File("out"), 9, fails, save: 100));
-        Assert.StartsWith(
-            "ppo: reward 'fails' failed on sample 5 of step 3 (prompt '", message, StringComparison.Ordinal);
-        Assert.Contains(
-            $"no opinion; the state after step 2 is in {folder.File("out")}", message, StringComparison.Ordinal);
-        Assert.Equal(2, TrainerState.Read(folder.File("out/checkpoint-2")).GlobalStep);
-    }
-
-    [Fact]
-    public void ARewardThatIsNoNumber_IsRefused()
-    {
-        using var policy = new Policy();
-        Assert.Contains(
-            "reward 'odd' must give finite numbers, but gave NaN for sample 0 of step 1",
-            Refused(() => Train(policy, "grpo", folder.File("out"), 2, new FunctionReward("odd", _ => double.NaN))),
-            StringComparison.Ordinal);
-    }
-
-    [Fact]
-    public void AnExplodingDivergence_StopsWithTheStep_AndKeepsTheLastGoodCheckpoint()
-    {
-        using var policy = new Policy();
-        var message = Refused(() => Train(policy, "ppo", folder.File("out"), 60, Letters, save: 1, klLimit: 0.5));
-        Assert.Matches(
-            "ppo stopped at step [0-9]+: the divergence from the reference is .* above the limit of 0.5", message);
-        var step = int.Parse(message.Split("step ")[1].Split(':')[0], CultureInfo.InvariantCulture);
-        Assert.Contains(
-            $"The last good checkpoint is {folder.File("out")}/checkpoint-{step - 1}", message,
-            StringComparison.Ordinal);
-        Assert.True(Directory.Exists(folder.File($"out/checkpoint-{step - 1}")));
-    }
-
-    [Fact]
-    public void NotANumber_StopsWithTheStep()
-    {
-        using var policy = new Policy();
-        var steps = 0;
-        var breaks = new FunctionReward("breaks", _ =>
-        {
-            if (++steps == (2 * 32) + 1)
-                policy.Head.Parameters().First().Value.Fill(float.NaN);
-            return 1;
-        });
-        var message = Refused(() => Train(policy, "ppo", folder.File("out"), 9, breaks, save: 1));
-        Assert.StartsWith("ppo stopped at step 3: training diverged", message, StringComparison.Ordinal);
-        Assert.Contains("The last good checkpoint is", message, StringComparison.Ordinal);
+            example.Reward = 5;
+            Assert.Equal(example.States, example.Values.Length);
+            Assert.Equal(example.Count, example.LogProbs.Length);
+            var rewards = PpoMath.Rewards(example, 0.1, KlEstimator.K1);
+            Assert.Equal(5, rewards[^1], 1e-3);
+            Assert.All(rewards[..^1], reward => Assert.Equal(0, reward, 1e-3));
+        }
     }
 
     [Fact]
@@ -193,116 +151,4 @@ public sealed class OnlineTrainerTests : IDisposable
         Assert.Throws<UserErrorException>(
             () => new PpoOptions { Prompts = prompts, MiniBatches = parts }.Validate()).Message,
         StringComparison.Ordinal);
-
-    private static string Refused(Action work) => Assert.Throws<UserErrorException>(work).Message;
-
-    private static TrainingResult Train(
-        Policy policy, string method, string output, int steps, IReward reward, Recorder? recorder = null,
-        string? resume = null, double? target = null, int save = 2, double klLimit = 200, double penalty = 0,
-        CancellationToken stop = default)
-    {
-        var arguments = new TrainingArguments
-        {
-            OutputDir = output,
-            MaxSteps = steps,
-            LearningRate = 2e-2,
-            LrSchedulerType = "constant",
-            PerDeviceTrainBatchSize = 8,
-            SaveSteps = save,
-            SaveTotalLimit = 0,
-            ResumeFromCheckpoint = resume,
-        };
-        var run = policy.Run(reward) with { Observer = recorder };
-        if (method == "ppo")
-        {
-            var options = new PpoOptions
-            {
-                Prompts = 32,
-                ResponseLength = 6,
-                Temperature = 1,
-                Epochs = 2,
-                MiniBatches = 2,
-                KlCoef = 0.01,
-                KlTarget = target,
-                KlLimit = klLimit,
-                MissingEosPenalty = penalty,
-            };
-            return new PpoTrainer(arguments, options, new PolicyFineTuning(policy.Adapter, policy.Head), run).Run(stop);
-        }
-        var grpo = new GrpoOptions
-        {
-            Prompts = 4,
-            Generations = 8,
-            ResponseLength = 6,
-            Epochs = 2,
-            MiniBatches = 2,
-            Beta = 0.01,
-            KlLimit = klLimit,
-            MissingEosPenalty = penalty,
-        };
-        return new GrpoTrainer(arguments, grpo, new PolicyFineTuning(policy.Adapter), run).Run(stop);
-    }
-
-    private sealed class Policy : IDisposable
-    {
-        public Policy()
-        {
-            Model = CausalLM.Create(
-                new ModelConfig
-                {
-                    Family = ModelFamily.Llama,
-                    VocabSize = 260,
-                    HiddenSize = 32,
-                    IntermediateSize = 48,
-                    Layers = 2,
-                    Heads = 2,
-                    KeyValueHeads = 2,
-                    HeadDim = 16,
-                    MaxPositions = 32,
-                    InitializerRange = 0.1,
-                },
-                seed: 1);
-            Adapter = LoraAdapter.Create(
-                Model,
-                // A random output layer would hardly tell the rewarded tokens from the others.
-                new LoraConfig
-                {
-                    R = 8,
-                    LoraAlpha = 16,
-                    TargetModules = ModuleSelector.Of("q_proj", "v_proj", "down_proj", "lm_head"),
-                },
-                new Generator(2));
-            Head = new ValueHead(Model);
-        }
-
-        public CausalLM Model { get; }
-
-        public LoraAdapter Adapter { get; }
-
-        public ValueHead Head { get; }
-
-        public OnlineRun Run(IReward reward) => new(
-            [.. ((string[])["x", "yy", "zzz"]).Select(text =>
-                (new PromptRecord(new PromptExample(text, "")), Tokenizer.Encode(text)))],
-            Tokenizer, [Tokenizer.EosId!.Value], reward);
-
-        public void Dispose()
-        {
-            Head.Dispose();
-            Adapter.Dispose();
-            Model.Dispose();
-        }
-    }
-
-    private sealed class Recorder : ITrainerObserver
-    {
-        public List<StepReport> Steps { get; } = [];
-
-        public int Samples { get; private set; }
-
-        public void OnStep(in StepReport report) => Steps.Add(report);
-
-        public void OnSamples(int step, IReadOnlyList<RewardSample> samples, ReadOnlySpan<float> rewards) =>
-            Samples += samples.Count;
-    }
 }

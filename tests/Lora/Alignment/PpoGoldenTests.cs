@@ -20,13 +20,14 @@ public class PpoGoldenTests
             var example = examples[i];
             Near("logprobs", example.LogProbs, 1e-4);
             Near("reference", example.Reference, 1e-4);
-            Near("values", example.Values, 1e-4);
+            Assert.Equal(example.Count < 8, example.IsRewardedAfterEnd);
+            Near("values", example.Values, 1e-4, states: true);
             Near("k1", Floats(PpoMath.Divergences(example, KlEstimator.K1)), 1e-4);
             // e to the difference, which is up to 2.
             Near("k3", Floats(PpoMath.Divergences(example, KlEstimator.K3)), 1e-3);
 
-            void Near(string key, float[] actual, double tolerance) => AlignmentGolden.AssertNear(
-                golden.Row("ppo." + key, i), actual, tolerance, $"{key} of row {i}");
+            void Near(string key, float[] actual, double tolerance, bool states = false) => AlignmentGolden.AssertNear(
+                golden.Row("ppo." + key, i, states), actual, tolerance, $"{key} of row {i}");
         }
 
         var rewards = Array.ConvertAll(examples, e => PpoMath.Rewards(e, options.KlCoef, options.KlEstimator));
@@ -35,7 +36,7 @@ public class PpoGoldenTests
             .Select((e, i) => PpoMath.Advantages(rewards[i], e.Values, options.Gamma, options.Lambda)).ToArray();
         Rows("raw_advantages", raw, 5e-4);
         PpoTrainer.Estimate(examples, rewards, options);
-        Rows("advantages", [.. examples.Select(e => Doubles(e.Advantages))], 5e-4);
+        Rows("advantages", [.. examples.Select(e => Doubles(e.Advantages))], 5e-4, states: false);
         Rows("returns", [.. examples.Select(e => Doubles(e.Returns))], 5e-4);
         Assert.Equal(Number(numbers, "explained_variance"), PpoMath.ExplainedVariance(examples), 1e-3);
         PpoMath.Whiten(rewards, keepMean: true);
@@ -63,11 +64,11 @@ public class PpoGoldenTests
         Assert.Equal(Number(numbers, "clipfrac"), metrics["policy/clipfrac_avg"], 1e-6);
         Assert.Equal(Number(numbers, "value_clipfrac"), metrics["val/clipfrac_avg"], 1e-6);
 
-        void Rows(string key, double[][] actual, double tolerance)
+        void Rows(string key, double[][] actual, double tolerance, bool states = true)
         {
             for (var i = 0; i < actual.Length; i++)
                 AlignmentGolden.AssertNear(
-                    golden.Row("ppo." + key, i), Floats(actual[i]), tolerance, $"{key} of row {i}");
+                    golden.Row("ppo." + key, i, states), Floats(actual[i]), tolerance, $"{key} of row {i}");
         }
     }
 
@@ -191,7 +192,10 @@ public class PpoGoldenTests
     private static RolloutExample[] Examples(AlignmentGolden golden) => golden.Rows((i, ids, labels) =>
         new RolloutExample(ids, labels, new RewardSample(
             new PromptRecord(new PromptExample("", "")), ids[..golden.Lengths[i].Prompt],
-            ids[golden.Lengths[i].Prompt..], "", true)));
+            ids[golden.Lengths[i].Prompt..], "", true))
+        {
+            IsRewardedAfterEnd = golden.Lengths[i].Response < golden.ResponseLength,
+        });
 
     private static RolloutExample Example(float[] policy, float[] reference) =>
         new([0, 1, 2], [SftExample.Ignored, 1, 2], new RewardSample(

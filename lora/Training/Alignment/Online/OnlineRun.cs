@@ -19,4 +19,10 @@ public sealed record OnlineRun(
 
     /// <summary>Whether responses are compared with the reference policy.</summary>
     public bool UsesReference { get; init; } = true;
+
+    /// <summary>
+    /// The reference policy: a frozen copy of the model as it was, which training in full needs. Null with an adapter,
+    /// whose absence is the reference.
+    /// </summary>
+    public CausalLM? Reference { get; init; }
 }

@@ -37,6 +37,10 @@ public abstract class OnlineTrainer
         if (perUpdate % micro != 0)
             throw new UserErrorException(
                 $"the batch size must divide the {perUpdate} responses of a mini-batch, but is {micro}");
+        if (run.UsesReference && run.Reference is null && method.SavesModel)
+            throw new UserErrorException(
+                $"training in full changes the base, so the reference must be a frozen copy of it ({Name}: "
+                + "OnlineRun.Reference), but there is none");
         if (arguments.MaxSteps < 1)
             throw new UserErrorException($"max_steps must be at least 1, but is {arguments.MaxSteps}");
         (this.options, Method, this.objective, reward) = (options, method, objective, run.Reward);
@@ -46,7 +50,7 @@ public abstract class OnlineTrainer
         sampler = new RolloutSampler(
             method.Model, run.Tokenizer, run.Prompts, run.StopIds, options, arguments.Seed);
         Scorer = new PolicyScorer(
-            method.Model, method.Head, options.Temperature, options.RolloutBatchSize, run.UsesReference);
+            method.Model, method.Head, options.Temperature, options.RolloutBatchSize, run.UsesReference, run.Reference);
     }
 
     private protected PolicyFineTuning Method { get; }

@@ -11,10 +11,12 @@ namespace CudaLora.Lora;
 /// <param name="temperature">Divides the logits.</param>
 /// <param name="batchSize">Rows at once.</param>
 /// <param name="usesReference">Whether the reference is asked.</param>
+/// <param name="frozen">The reference, where it is not the model without its adapter.</param>
 internal sealed class PolicyScorer(
-    CausalLM model, ValueHead? head, double temperature, int batchSize, bool usesReference)
+    CausalLM model, ValueHead? head, double temperature, int batchSize, bool usesReference, CausalLM? frozen = null)
 {
     private readonly CompletionInputs completions = new();
+    private readonly StateInputs states = new();
     private readonly Batch batch = new();
 
     /// <summary>Fills in the examples.</summary>
@@ -31,6 +33,8 @@ internal sealed class PolicyScorer(
             data.Next(batch);
             inputs.Begin();
             completions.Prepare(batch, inputs);
+            if (head is not null)
+                states.Prepare(batch, inputs);
             inputs.Commit();
             ScoreBatch(inputs);
             inputs.Used();
@@ -40,21 +44,22 @@ internal sealed class PolicyScorer(
 
     private void ScoreBatch(InputSet inputs)
     {
-        var labelled = completions.Labelled(completions.States(model, inputs), inputs); // (n, K, C)
-        var logits = Logits(labelled);
-        Put(Entropy(logits), (example, row) => example.Entropies = row);
-        Put(logits.GatherLogProbs(inputs["labels"]), (example, row) => example.LogProbs = row);
+        var hidden = completions.States(model, inputs); // (n T, C)
+        var logits = Logits(model, completions.Labelled(hidden, inputs)); // (n, K, V)
+        Put(Entropy(logits), (example, row) => example.Entropies = row[..example.Count]);
+        Put(logits.GatherLogProbs(inputs["labels"]), (example, row) => example.LogProbs = row[..example.Count]);
         if (head is not null)
-            Put(head.Forward(labelled), (example, row) => example.Values = row);
+            Put(head.Forward(StateInputs.Of(hidden, inputs)), (example, row) => example.Values = row[..example.States]);
         if (!usesReference)
         {
             foreach (var example in batch.Examples.Cast<RolloutExample>())
                 example.Reference = example.LogProbs;
             return;
         }
-        using var reference = ReferencePolicy.Of(model);
-        var known = Logits(completions.Labelled(completions.States(model, inputs), inputs));
-        Put(known.GatherLogProbs(inputs["labels"]), (example, row) => example.Reference = row);
+        using var without = frozen is null ? ReferencePolicy.Of(model) : default;
+        var reference = frozen ?? model;
+        var known = Logits(reference, completions.Labelled(completions.States(reference, inputs), inputs));
+        Put(known.GatherLogProbs(inputs["labels"]), (example, row) => example.Reference = row[..example.Count]);
     }
 
     /// <summary>Entropy of the distribution over each row of logits (..., V): (...).</summary>
@@ -64,7 +69,7 @@ internal sealed class PolicyScorer(
         return wide.Softmax().Mul(wide.LogSoftmax()).Sum(^1).Scale(-1);
     }
 
-    private Tensor Logits(Tensor labelled) => Tempered(model.Logits(labelled), temperature);
+    private Tensor Logits(CausalLM from, Tensor labelled) => Tempered(from.Logits(labelled), temperature);
 
     /// <summary>Logits divided by a temperature.</summary>
     public static Tensor Tempered(Tensor logits, double temperature) =>
@@ -72,12 +77,8 @@ internal sealed class PolicyScorer(
 
     private void Put(Tensor values, Action<RolloutExample, float[]> put)
     {
-        var table = values.ToArray(); // (n, K)
+        var (table, width) = (values.ToArray(), values.Shape[1]); // (n, K), or (n, S) of states
         for (var r = 0; r < batch.B; r++)
-        {
-            var example = (RolloutExample)batch.Examples[r];
-            var start = r * completions.Width;
-            put(example, table[start..(start + example.Count)]);
-        }
+            put((RolloutExample)batch.Examples[r], table[(r * width)..((r + 1) * width)]);
     }
 }

@@ -17,10 +17,14 @@ internal static class PpoMath
         return kl;
     }
 
-    /// <summary>Reward of each token: the penalty everywhere, the response's reward at its last token.</summary>
+    /// <summary>Reward at each state (S): the penalty at every token, the response's reward at the last state. As in
+    /// TRL's PPOTrainer.</summary>
     public static double[] Rewards(RolloutExample example, double klCoef, KlEstimator estimator)
     {
-        var rewards = Array.ConvertAll(Divergences(example, estimator), kl => -klCoef * kl);
+        var rewards = new double[example.States];
+        var kl = Divergences(example, estimator);
+        for (var t = 0; t < kl.Length; t++)
+            rewards[t] = -klCoef * kl[t];
         rewards[^1] += example.Reward;
         return rewards;
     }

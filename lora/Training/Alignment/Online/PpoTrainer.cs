@@ -4,8 +4,8 @@ namespace CudaLora.Lora;
 
 /// <summary>
 /// Proximal policy optimisation of an adapter against a reward (Ziegler et al. 2019; Ouyang et al. 2022). The reference
-/// is the same base without the adapter; the value head shares the policy's hidden states. The reward counts at the
-/// last token of a response.
+/// is the same base without the adapter; the value head shares the policy's hidden states. The reward comes after a
+/// response's last token, see <see cref="RolloutExample.IsRewardedAfterEnd"/>.
 /// </summary>
 public sealed class PpoTrainer : OnlineTrainer
 {
@@ -49,7 +49,7 @@ public sealed class PpoTrainer : OnlineTrainer
             KlCoef = PpoMath.Adapt(KlCoef, metrics["objective/kl"], target, options.KlHorizon, examples.Length);
     }
 
-    /// <summary>Advantages and returns of scored examples from the rewards of their tokens.</summary>
+    /// <summary>Advantages and returns of scored examples from the rewards at their states.</summary>
     internal static void Estimate(RolloutExample[] examples, double[][] rewards, PpoOptions options)
     {
         if (options.WhitenRewards)
@@ -58,8 +58,10 @@ public sealed class PpoTrainer : OnlineTrainer
             .Select((e, i) => PpoMath.Advantages(rewards[i], e.Values, options.Gamma, options.Lambda)).ToArray();
         for (var i = 0; i < examples.Length; i++)
             examples[i].Returns = [.. advantages[i].Select((a, t) => (float)(a + examples[i].Values[t]))];
-        PpoMath.Whiten(advantages);
+        // The state after the end has a value and no action, so no advantage.
+        var ofTokens = advantages.Select((row, i) => row[..examples[i].Count]).ToArray();
+        PpoMath.Whiten(ofTokens);
         for (var i = 0; i < examples.Length; i++)
-            examples[i].Advantages = Array.ConvertAll(advantages[i], a => (float)a);
+            examples[i].Advantages = Array.ConvertAll(ofTokens[i], a => (float)a);
     }
 }

@@ -72,6 +72,9 @@ internal sealed class RolloutSampler(
             [.. prompt.Ids, .. response], labels,
             new RewardSample(
                 prompt.Record, prompt.Ids, response, tokenizer.Decode(known, skipSpecial: true).Trim(),
-                continuation.Stop == StopReason.StopId));
+                continuation.Stop == StopReason.StopId))
+        {
+            IsRewardedAfterEnd = response.Length < options.ResponseLength,
+        };
     }
 }

@@ -1,3 +1,5 @@
+using CudaLora.Lora;
+
 namespace CudaLora.Cli;
 
 /// <summary>How much the alignment example does.</summary>
@@ -13,6 +15,7 @@ internal sealed record AlignPlan
         SftEpochs = 6,
         RewardPairs = 800,
         PpoSteps = 50,
+        HeldOut = 300,
         HasOthers = true,
     };
 
@@ -21,6 +24,10 @@ internal sealed record AlignPlan
 
     /// <summary>Pairs that the reward model learns from.</summary>
     public int RewardPairs { get; init; } = 400;
+
+    /// <summary>Facts that pairs and prompts are from when figures are taken: the test part, but for choosing
+    /// settings.</summary>
+    public WorldPart Judged { get; init; } = WorldPart.Test;
 
     /// <summary>Pairs held out, and prompts that policies answer before and after.</summary>
     public int HeldOut { get; init; } = 150;

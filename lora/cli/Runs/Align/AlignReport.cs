@@ -9,7 +9,7 @@ namespace CudaLora.Cli;
 /// <summary>What the alignment example leaves behind: summary.json, report.md and the curves.</summary>
 internal sealed class AlignReport(AlignResult result, RunFacts facts, string folder)
 {
-    private const int Samples = 6;
+    private const int Samples = 6, HackedSamples = 3;
 
     /// <summary>Writes the files and prints the essence.</summary>
     public void Write(Terminal terminal, MetricHistory curve, MetricHistory hacked)
@@ -52,6 +52,7 @@ internal sealed class AlignReport(AlignResult result, RunFacts facts, string fol
             json[$"{other.Name}_kl"] = ReportJson.Number(other.Report.Kl);
         }
         if (result.BestOfFour is double best) json["best_of_4_true_reward"] = best;
+        json["split"] = Part;
         json["prompts_held_out"] = result.After.Report.Samples.Count;
         json["seconds"] = new JsonObject(result.Seconds.Select(
             pair => KeyValuePair.Create(pair.Key, (JsonNode?)pair.Value)));
@@ -62,6 +63,8 @@ internal sealed class AlignReport(AlignResult result, RunFacts facts, string fol
         return json;
     }
 
+    private string Part => result.Part == WorldPart.Test ? "test" : "validation";
+
     private IEnumerable<AlignPolicy> Policies => [result.Before, result.After, .. result.Others];
 
     private string Markdown()
@@ -69,7 +72,9 @@ internal sealed class AlignReport(AlignResult result, RunFacts facts, string fol
         var text = new StringBuilder();
         text.Append("# Alignment\n\n`").Append(facts.Command).Append("`\n\n");
         text.Append("The bundled model answers in four manners at random after SFT; preferred is the polite one, ")
-            .Append("which a rule checks.\n\n");
+            .Append("which a rule checks. ")
+            .Append(CultureInfo.InvariantCulture, $"Figures are of the {Part} part: no stage has seen its facts")
+            .Append(result.Part == WorldPart.Test ? ", and no setting was chosen on them.\n\n" : ".\n\n");
         text.Append("| policy | true reward | reward model | KL to SFT | right answers | tokens |\n")
             .Append("|---|---|---|---|---|---|\n");
         foreach (var policy in Policies)
@@ -87,7 +92,13 @@ internal sealed class AlignReport(AlignResult result, RunFacts facts, string fol
             .Append(CultureInfo.InvariantCulture, $"{result.WinRateRule:0.000} by the rule.\n\n");
         text.Append("![reward](reward.png)\n\n![divergence](kl.png)\n\n");
         if (File.Exists(Path.Combine(folder, "hacked.png")) && result.Others.Count > 0)
-            text.Append("![reward hacking](hacked.png)\n\n");
+        {
+            text.Append("The lab experiment: the reward counts how often an answer says thank, and nothing holds the ")
+                .Append("policy to the reference.\n\n![reward hacking](hacked.png)\n\n");
+            foreach (var sample in result.Others.Single(other => other.Name == "hacked").Report.Samples.Take(HackedSamples))
+                text.Append(CultureInfo.InvariantCulture, $"- {sample.Prompt.Text} `{Figures.OneLine(sample.Response, 80)}`\n");
+            text.Append('\n');
+        }
         text.Append("| prompt | right | after SFT | after PPO |\n|---|---|---|---|\n");
         foreach (var (was, now) in result.Before.Report.Samples.Zip(result.After.Report.Samples).Take(Samples))
             text.Append(CultureInfo.InvariantCulture,

@@ -24,6 +24,9 @@ internal sealed record AlignResult(
     RewardReport Reward, AlignPolicy Before, AlignPolicy After, IReadOnlyList<AlignPolicy> Others,
     IReadOnlyDictionary<string, double> Seconds)
 {
+    /// <summary>Facts that the figures are of.</summary>
+    public required WorldPart Part { get; init; }
+
     /// <summary>Mean true reward of the SFT policy's best of four responses by the reward model, or null.</summary>
     public double? BestOfFour { get; init; }
 

@@ -27,7 +27,9 @@ internal sealed class AlignRun(LoadedModel loaded, AlignPlan plan, string output
             loaded, plan, output, seed, Resume, stage => View(stage, plain), interrupt.Token);
         try
         {
+            var clock = Stopwatch.StartNew();
             var result = Run(stages, interrupt.Token);
+            seconds["total"] = Math.Round(clock.Elapsed.TotalSeconds, 3);
             new AlignReport(result, Facts, output).Write(terminal, curve, hacked);
             return ExitCode.Success;
         }
@@ -60,13 +62,17 @@ internal sealed class AlignRun(LoadedModel loaded, AlignPlan plan, string output
             others.Add(Judge("hacked", Timed("hacked", () => Hack(stages))));
             best = Timed("best-of-4", () => BestOfFour(stages, reward, stop));
         }
-        return new AlignResult(quality, before, ppo, others, seconds) { BestOfFour = best };
+        return new AlignResult(quality, before, ppo, others, seconds) 
+        {
+            Part = plan.Judged,
+            BestOfFour = best,
+        };
 
         AlignPolicy Judge(string name, LoraAdapter? adapter)
         {
             adapter?.Activate();
             var report = PolicyReport.Of(
-                loaded.Model, stages.Run(Truth, heldOut: true), stages.PpoOptions, seed + 1, stop);
+                loaded.Model, stages.Judging(Truth), stages.PpoOptions, seed + 1, stop);
             adapter?.Dispose();
             var (scores, judged) = (new float[report.Samples.Count], new float[report.Samples.Count]);
             reward.Score(report.Samples, scores);
@@ -88,7 +94,7 @@ internal sealed class AlignRun(LoadedModel loaded, AlignPlan plan, string output
 
     private double BestOfFour(AlignStages stages, RewardModel reward, CancellationToken stop) => BestOfN
         .Select(
-            loaded.Model, stages.Run(reward, heldOut: true),
+            loaded.Model, stages.Judging(reward),
             new OnlineOptions
             {
                 Generations = 4,

@@ -31,7 +31,7 @@ internal sealed class AlignStages(
         Temperature = 1,
         Epochs = 4,
         MiniBatches = 2,
-        KlCoef = 0.1,
+        KlCoef = 0.5,
         MissingEosPenalty = 1,
     };
 
@@ -39,30 +39,30 @@ internal sealed class AlignStages(
     public string Folder(string stage) => Path.Combine(output, stage);
 
     /// <summary>Prompts with their tokens.</summary>
-    public (PromptRecord Record, int[] Ids)[] Prompts(bool heldOut) => [.. WorldManners.Prompts(heldOut)
+    public (PromptRecord Record, int[] Ids)[] Prompts(WorldPart part) => [.. WorldManners.Prompts(part)
         .Select(record => (record, encoder.EncodePrompt(record.Prompt)))];
 
-    /// <summary>What a policy is trained or judged with.</summary>
-    public OnlineRun Run(IReward reward, bool heldOut) => new(
-        heldOut ? [.. Prompts(true).Take(plan.HeldOut)] : Prompts(false), loaded.Tokenizer, loaded.StopIds, reward);
+    /// <summary>What a policy is trained with.</summary>
+    public OnlineRun Run(IReward reward) => new(
+        Prompts(WorldPart.Train), loaded.Tokenizer, loaded.StopIds, reward);
 
-    /// <summary>Teaches the base to answer, in any manner, and puts what it learned into the base: the policy that
-    /// everything else starts from.</summary>
+    /// <summary>What a policy is judged with: prompts of the part that figures are of.</summary>
+    public OnlineRun Judging(IReward reward) => new(
+        [.. Prompts(plan.Judged).Take(plan.HeldOut)], loaded.Tokenizer, loaded.StopIds, reward);
+
+    /// <summary>Teaches the base to answer, in any manner, by training all of it, as the manners have words that it has
+    /// never seen: the policy that everything else starts from.</summary>
     public void Sft()
     {
         var folder = Folder("sft");
-        var random = new Generator((ulong)seed);
-        LoraAdapter adapter;
         if (IsDone(folder))
         {
-            adapter = LoraAdapter.Load(loaded.Model, folder);
+            loaded.Model.Restore(folder);
         }
         else
         {
-            adapter = LoraAdapter.Create(loaded.Model, Config(loaded.Folder), random);
-            var (train, _) = WorldManners.Instructions(seed);
-            var data = encoder.EncodeAll(train).Examples;
-            var arguments = Arguments("sft", 2e-3) with
+            var data = encoder.EncodeAll(WorldManners.Instructions(WorldPart.Train, seed)).Examples;
+            var arguments = Arguments("sft", 1e-3) with
             {
                 NumTrainEpochs = plan.SftEpochs,
                 LrSchedulerType = "cosine",
@@ -70,11 +70,10 @@ internal sealed class AlignStages(
                 PerDeviceTrainBatchSize = 32,
             };
             Train(folder, observer => new Trainer(
-                arguments, new LoraFineTuning(adapter), new Sft(), Batches(data, 32, 1), null, random, observer)
-                .Run(stop));
+                arguments, new FullFineTuning(loaded.Model), new Sft(), Batches(data, 32, 1), null,
+                new Generator((ulong)seed), observer).Run(stop));
+            loaded.Model.SetTrainable(false);
         }
-        adapter.Merge();
-        adapter.Dispose();
         loaded.Model.Save(Folder("base"));
         loaded.Tokenizer.Save(Folder("base"));
     }
@@ -95,7 +94,7 @@ internal sealed class AlignStages(
 
     /// <summary>Pairs held out.</summary>
     public PreferenceData HeldPairs() => new PreferenceEncoder(encoder, loaded.Context)
-        .Pairs(WorldManners.Pairs(plan.HeldOut, seed, heldOut: true));
+        .Pairs(WorldManners.Pairs(plan.Judged, plan.HeldOut, seed));
 
     /// <summary>PPO against a reward.</summary>
     public LoraAdapter Ppo(string stage, IReward reward, PpoOptions options, params ITrainerObserver[] watching)
@@ -107,7 +106,7 @@ internal sealed class AlignStages(
         using var head = new ValueHead(loaded.Model);
         Train(folder, observer => new PpoTrainer(
             Online(stage), options, new PolicyFineTuning(adapter, head),
-            Run(reward, heldOut: false) with { Random = random, Observer = observer }).Run(stop), watching);
+            Run(reward) with { Random = random, Observer = observer }).Run(stop), watching);
         return adapter;
     }
 
@@ -129,7 +128,7 @@ internal sealed class AlignStages(
         };
         Train(folder, observer => new GrpoTrainer(
             Online(stage), options, new PolicyFineTuning(adapter),
-            Run(reward, heldOut: false) with { Random = random, Observer = observer }).Run(stop));
+            Run(reward) with { Random = random, Observer = observer }).Run(stop));
         return adapter;
     }
 
@@ -171,14 +170,15 @@ internal sealed class AlignStages(
         LearningRate = rate,
         LoggingSteps = LoggingSteps,
         SaveSteps = 50,
-        SaveTotalLimit = 1,
+        SaveTotalLimit = 2,
         Seed = seed,
         ResumeFromCheckpoint = resume && HasCheckpoint(Folder(stage)) ? "true" : null,
     };
 
     private Batcher PairBatches(int count, int pairSeed, int size) => Batches(
-        new PreferenceEncoder(encoder, loaded.Context).Pairs(WorldManners.Pairs(count, seed + pairSeed)).Examples, size,
-        PreferenceData.GroupSize);
+        new PreferenceEncoder(encoder, loaded.Context)
+            .Pairs(WorldManners.Pairs(WorldPart.Train, count, seed + pairSeed)).Examples,
+        size, PreferenceData.GroupSize);
 
     private Batcher Batches(IReadOnlyList<SftExample> examples, int size, int group) => new(
         examples,

@@ -1,0 +1,270 @@
+using CudaLora.Engine;
+
+namespace CudaLora.Tests.Ops;
+
+/// <summary>Several LoRA layers on one x, against the same layers one by one.</summary>
+public class LoraLinearsTests
+{
+    [Theory, OnDevices]
+    public void Gradient_MatchesDifferences(string device)
+    {
+        using var scope = OpCheck.On(device);
+        var problem = new Problem(2, 9, [7, 4, 5], [2, 3, 1], DType.F32, true);
+        GradientCheck.Run(
+            () => Joined(problem.Shared()), [problem.X, .. problem.A, .. problem.B, .. problem.Weights, .. problem.Biases]);
+    }
+
+    [Theory, OnDevices]
+    public void FrozenInputs_GetNoWork(string device)
+    {
+        using var scope = OpCheck.On(device);
+        var problem = new Problem(2, 9, [7, 4], [2, 3], DType.F32, true);
+        OpCheck.FrozenInputsGetNoWork(
+            () => Joined(problem.Shared()), [problem.X, .. problem.A, .. problem.B, .. problem.Weights,
+                .. problem.Biases]);
+    }
+
+    [Theory, OnDevices]
+    public void AFrozenLayerAmongThem_ChangesNoOther(string device)
+    {
+        using var scope = OpCheck.On(device);
+        var problem = new Problem(6, 9, [7, 4, 5], [2, 3, 1], DType.F32, true);
+        Joined(problem.Shared()).Backward(problem.Seed);
+        var all = problem.Gradients();
+        (problem.A[1].RequiresGrad, problem.B[1].RequiresGrad) = (false, false);
+        foreach (var t in problem.All)
+            t.ReleaseGrad();
+        Joined(problem.Shared()).Backward(problem.Seed);
+        Assert.Null(problem.A[1].Grad);
+        Assert.Null(problem.B[1].Grad);
+        var some = problem.Gradients();
+        foreach (var (name, values) in some)
+            Assert.Equal(all[name], values);
+        Assert.Equal(all.Count - 2, some.Count);
+    }
+
+    [Theory, OnDevices]
+    public void ALayerThatNoLossReaches_AddsNothing(string device)
+    {
+        using var scope = OpCheck.On(device);
+        var problem = new Problem(6, 9, [7, 4, 5], [2, 3, 1], DType.F32, false);
+        var seed = GradientCheck.Leaf(9, Shape.Of(6, 5), requiresGrad: false);
+        problem.Shared()[2].Backward(seed);
+        var shared = problem.Gradients();
+        foreach (var t in problem.All)
+            t.ReleaseGrad();
+        problem.Apart()[2].Backward(seed);
+        foreach (var (name, values) in problem.Gradients())
+            Near(values, shared[name], 1e-5, name);
+        // S is one: the others' A get zeros.
+        Assert.All(shared["a0"].Concat(shared["a1"]), value => Assert.Equal(0, value));
+    }
+
+    [Theory, OnDevices]
+    public void GradientsAddUp(string device)
+    {
+        using var scope = OpCheck.On(device);
+        var problem = new Problem(6, 9, [7, 4], [2, 3], DType.F32, true);
+        OpCheck.SecondUseAccumulates(() => Joined(problem.Shared()), [problem.X, .. problem.A, .. problem.B]);
+    }
+
+    public static TheoryData<LoraStrategy, int, int, int[], int[], bool> Bf16Cases()
+    {
+        var data = new TheoryData<LoraStrategy, int, int, int[], int[], bool>();
+        foreach (var strategy in Enum.GetValues<LoraStrategy>().Where(strategy => strategy != LoraStrategy.Auto))
+        {
+            data.Add(strategy, 40, 64, [64, 24, 24], [4, 4, 4], true);
+            data.Add(strategy, 40, 64, [64, 24, 24], [16, 8, 16], false);
+            data.Add(strategy, 33, 72, [136, 136], [5, 9], true);
+            data.Add(strategy, 17, 27, [13, 9, 40], [3, 1, 2], true);
+            // More than a pad of the block matrix holds.
+            data.Add(strategy, 20, 64, [40, 48], [40, 40], true);
+        }
+        return data;
+    }
+
+    /// <summary>By every strategy, with W0 in its block matrix and without: values and gradients of the CPU's layers.
+    /// </summary>
+    [Theory]
+    [MemberData(nameof(Bf16Cases))]
+    public void Bf16_IsThatOfSeparateLayers(
+        LoraStrategy strategy, int rows, int inputs, int[] outputs, int[] ranks, bool withBias)
+    {
+        Dictionary<string, float[]> expected, apart;
+        using (OpCheck.On("cpu"))
+        {
+            expected = new Problem(rows, inputs, outputs, ranks, DType.F32, false, withBias).Run(shared: false);
+        }
+        foreach (var device in TestDevice.Names.Where(name => name != "cpu"))
+        {
+            using var scope = OpCheck.On(device);
+            var cuda = (CudaDevice)Device.Default;
+            cuda.LoraStrategy = strategy;
+            try
+            {
+                var problem = new Problem(rows, inputs, outputs, ranks, DType.BF16, false, withBias);
+                var shared = problem.Run(shared: true);
+                apart = problem.Run(shared: false);
+                foreach (var (name, values) in expected)
+                {
+                    // Activations, S and dS keep 8 bits: 2^-9 of the largest terms each, a few of them in a sum.
+                    Near(values, shared[name], 1.0 / 64, name);
+                    Near(values, apart[name], 1.0 / 64, name);
+                }
+                // What is not a large product sums the same values in the same order.
+                foreach (var name in expected.Keys.Where(name => name[0] == 'b' && name != "bias"))
+                    Assert.Equal(apart[name], shared[name]);
+                foreach (var weight in problem.Weights)
+                    weight.MakeAdapterRoom();
+                Assert.All(problem.Weights, weight => Assert.Equal(inputs % 8 == 0, weight.HasAdapterRoom));
+                // The same products on the same values in another place.
+                Assert.Equal(shared, problem.Run(shared: true));
+                Assert.Equal(apart, problem.Run(shared: false));
+            }
+            finally
+            {
+                cuda.LoraStrategy = LoraStrategy.Auto;
+            }
+        }
+    }
+
+    [Theory, OnDevices]
+    public void FourBitLayers_AreThoseOfTheirValues(string device)
+    {
+        using var scope = OpCheck.On(device);
+        using QuantizedTensor wa = FourBits(6), wb = FourBits(10);
+        var (x, seed) = (OpCheck.Leaf(1, 3, 48), GradientCheck.Leaf(9, Shape.Of(48), requiresGrad: false));
+        Tensor[] a = [OpCheck.Leaf(4, 2, 48), OpCheck.Leaf(5, 3, 48)], b = [OpCheck.Leaf(6, 6, 2), OpCheck.Leaf(7, 10, 3)];
+        var y = x.LoraLinears(new(null, wa, null, a[0], b[0], 0.5f), new(null, wb, null, a[1], b[1], 2));
+        Joined(y).Backward(seed);
+        Tensor[] all = [x, .. a, .. b];
+        float[][] gradients = [.. all.Select(t => t.Grad!.ToArray())];
+        foreach (var t in all)
+            t.ReleaseGrad();
+        Tensor[] apart = [x.LoraLinear(wa, null, a[0], b[0], 0.5f), x.LoraLinear(wb, null, a[1], b[1], 2)];
+        Joined(apart).Backward(seed);
+        Near(Joined(apart).ToArray(), Joined(y).ToArray(), 1e-5, "y");
+        foreach (var (t, gradient) in all.Zip(gradients))
+            Near(t.Grad!.ToArray(), gradient, 1e-5, "gradient");
+    }
+
+    [Fact]
+    public void TooManyLayersAreRefused()
+    {
+        using var scope = TensorScope.Begin();
+        var one = new LoraProjection(OpCheck.Leaf(1, 4, 5), null, null, OpCheck.Leaf(2, 2, 5), OpCheck.Leaf(3, 4, 2), 1);
+        OpCheck.Refused(
+            "[lora_linears] 1 to 3 layers expected, but got 4", () => OpCheck.Leaf(4, 3, 5).LoraLinears(one, one, one, one));
+    }
+
+    private static QuantizedTensor FourBits(int outputs)
+    {
+        var device = Device.Default;
+        using var host = Device.Use(Device.Cpu);
+        var weight = QuantizedLinearTests.Weight(outputs, 48);
+        if (device.Kind == DeviceKind.Cpu)
+            return weight;
+        var there = weight.To(device);
+        weight.Dispose();
+        return there;
+    }
+
+    // One vector of all outputs.
+    private static Tensor Joined(Tensor[] outputs) => outputs
+        .Select(y => y.Reshape(Shape.Of((int)y.Count)))
+        .Aggregate((left, right) => TensorOps.Concat(0, left, right));
+
+    private static void Near(float[] expected, float[] actual, double tolerance, string name)
+    {
+        var scale = 1e-3 + expected.Max(Math.Abs);
+        var worst = expected.Zip(actual).Max(pair => Math.Abs(pair.First - pair.Second));
+        Assert.True(worst <= tolerance * scale, $"{name}: {worst} of {scale}, allowed {tolerance}");
+    }
+
+    /// <summary>Layers on one x; values that BF16 holds, so that every device sees the same.</summary>
+    private sealed class Problem
+    {
+        public Problem(
+            int rows, int inputs, int[] outputs, int[] ranks, DType type, bool trainBase, bool withBias = true)
+        {
+            X = Leaf(1, type, 1, true, rows, inputs);
+            for (var i = 0; i < outputs.Length; i++)
+            {
+                Weights.Add(Leaf(10 + i, type, 1, trainBase, outputs[i], inputs));
+                Biases.Add(Leaf(20 + i, DType.F32, 1, trainBase, outputs[i]));
+                A.Add(Leaf(30 + i, DType.F32, 1 / MathF.Sqrt(inputs), true, ranks[i], inputs));
+                B.Add(Leaf(40 + i, DType.F32, 1 / MathF.Sqrt(ranks[i]), true, outputs[i], ranks[i]));
+            }
+            WithBias = withBias;
+            Seed = Leaf(50, DType.F32, 1, false, rows * outputs.Sum());
+        }
+
+        public Tensor X { get; }
+
+        public List<Tensor> Weights { get; } = [];
+
+        public List<Tensor> Biases { get; } = [];
+
+        public List<Tensor> A { get; } = [];
+
+        public List<Tensor> B { get; } = [];
+
+        public Tensor Seed { get; }
+
+        public IEnumerable<Tensor> All => [X, .. A, .. B, .. Weights, .. Biases];
+
+        private bool WithBias { get; }
+
+        public Tensor[] Shared() => X.LoraLinears([.. Enumerable.Range(0, A.Count).Select(i => new LoraProjection(
+            Weights[i], null, WithBias ? Biases[i] : null, A[i], B[i], 0.5f + i))]);
+
+        public Tensor[] Apart() => [.. Enumerable.Range(0, A.Count).Select(i => X.LoraLinear(
+            Weights[i], WithBias ? Biases[i] : null, A[i], B[i], 0.5f + i))];
+
+        public Dictionary<string, float[]> Run(bool shared)
+        {
+            foreach (var t in All)
+                t.ReleaseGrad();
+            using var scope = TensorScope.Begin();
+            var outputs = shared ? Shared() : Apart();
+            var results = outputs.Select((y, i) => (Name: $"y{i}", Values: y.ToArray())).ToDictionary(p => p.Name, p => p.Values);
+            var values = Seed.ToArray();
+            var all = Joined(outputs);
+            var seed = Tensor.Empty(all.Shape, all.DType);
+            seed.Put(Tensor.From(values, all.Shape, Device.Cpu));
+            all.Backward(seed);
+            foreach (var (name, gradient) in Gradients())
+                results.Add(name, gradient);
+            return results;
+        }
+
+        public Dictionary<string, float[]> Gradients()
+        {
+            var found = new Dictionary<string, float[]>();
+            Add("x", X);
+            for (var i = 0; i < A.Count; i++)
+            {
+                Add($"a{i}", A[i]);
+                Add($"b{i}", B[i]);
+                Add($"w{i}", Weights[i]);
+            }
+            return found;
+
+            void Add(string name, Tensor t)
+            {
+                if (t.Grad is { } g)
+                    found.Add(name, g.ToArray());
+            }
+        }
+
+        private static Tensor Leaf(int seed, DType type, float scale, bool trained, params ReadOnlySpan<int> dims)
+        {
+            var shape = Shape.Of(dims);
+            var leaf = Tensor.Empty(shape, type);
+            leaf.Put(Tensor.From(
+                Array.ConvertAll(GradientCheck.Values(seed, shape), v => OpCheck.ToBf16(v * scale)), shape, Device.Cpu));
+            leaf.RequiresGrad = trained;
+            return leaf;
+        }
+    }
+}
