@@ -20,7 +20,10 @@ internal sealed partial class Browser : IDisposable
     private const string Probe = """
         <script>
         addEventListener('load', () => {
-          const rect = e => { const r = e.getBoundingClientRect(); return { x: r.x, y: r.y, w: r.width, h: r.height }; };
+          const rect = e => {
+            const r = e.getBoundingClientRect();
+            return { x: r.x, y: r.y, w: r.width, h: r.height };
+          };
           const found = {
             width: innerWidth, scrollWidth: document.documentElement.scrollWidth,
             height: document.documentElement.scrollHeight,

@@ -20,7 +20,8 @@ internal static class GuideFigures
         var compare = Json(results, "compare-quick", "compare.json");
         var text = new StringBuilder();
         text.Append(CultureInfo.InvariantCulture, $"`{compare["command"]}`, {compare["steps"]} steps:\n\n");
-        text.Append("| method | trained | share | held-out loss | peak memory | file |\n|---|---:|---:|---:|---:|---:|\n");
+        text.Append("| method | trained | share | held-out loss | peak memory | file |\n")
+            .Append("|---|---:|---:|---:|---:|---:|\n");
         foreach (var method in compare["methods"]!.AsArray())
         {
             var loss = method!["eval_loss"]!;
@@ -60,8 +61,8 @@ internal static class GuideFigures
             | right answers | {100 * Of("right_answers_before"):0.0} % | {100 * Of("right_answers_after"):0.0} % |
             | divergence from SFT, nats | 0 | {Of("kl"):0.00} |
 
-            The reward model is right in {100 * Of("reward_accuracy"):0} % of the pairs held out; the rule prefers PPO's answer
-            in {100 * Of("win_rate_rule"):0} % of {run["prompts_held_out"]} prompts. PPO took {run["seconds"]!["ppo"]:0} seconds.
+            The reward model is right in {100 * Of("reward_accuracy"):0} % of the pairs held out; the rule prefers PPO's
+            answer in {100 * Of("win_rate_rule"):0} % of {run["prompts_held_out"]} prompts.
             """).ReplaceLineEndings("\n");
     }
 

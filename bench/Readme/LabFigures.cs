@@ -5,13 +5,14 @@ using CudaLora.Cli;
 
 namespace CudaLora.Bench.Readme;
 
-/// <summary>What the experiments of <c>cudalora lab all</c> found, as the guide shows it: a table and the findings.</summary>
+/// <summary>What <c>cudalora lab all</c> found, as the guide shows it: a table and the findings.</summary>
 internal static class LabFigures
 {
     private const int MostColumns = 110;
 
     public static string Init(string results) => Part(
-        results, "init", "| first values | dA at step 0 | dB at step 0 | dA at step 1 | dB at step 1 | loss at first | after |",
+        results, "init",
+        "| first values | dA at step 0 | dB at step 0 | dA at step 1 | dB at step 1 | loss at first | after |",
         numbers => Rows(numbers, "starts").Select(start => Cells(
             (string)start["start"]!, Norm(start["grad_a"]![0]!), Norm(start["grad_b"]![0]!),
             Norm(start["grad_a"]![1]!), Norm(start["grad_b"]![1]!), Loss(start["first_loss"]!),
@@ -66,8 +67,8 @@ internal static class LabFigures
             Figures.Short((double)way.Value["forward"]!["flops"]! / (double)numbers["least_forward_flops"]!))));
 
     /// <summary>
-    /// One thread of a LoRA kernel, as <c>kernels trace</c> wrote it: loads of W and x, the first product, the sums over
-    /// warps, the adapter's products, what is stored.
+    /// One thread of a LoRA kernel, as <c>kernels trace</c> wrote it: loads of W and x, the first product, the sums
+    /// over warps, the adapter's products, what is stored.
     /// </summary>
     public static string Trace(string results)
     {

@@ -2,7 +2,7 @@ using System.Text.Json.Nodes;
 
 namespace CudaLora.Tests;
 
-/// <summary><c>cudalora lab all</c> on a model of a few thousand weights; run once for all classes that use it.</summary>
+/// <summary><c>cudalora lab all</c> on a model of a few thousand weights; run once for all that use it.</summary>
 [CollectionDefinition(nameof(LabFixture))]
 public sealed class LabCollection : ICollectionFixture<LabFixture>;
 

@@ -66,7 +66,8 @@ public sealed class LabPageTests(LabFixture lab)
 
     private static void AssertDrawn(SKBitmap picture, JsonNode box, string name, int colours)
     {
-        Assert.True((double)box["w"]! > 100 && (double)box["h"]! > 10, $"'{name}' has the size of {box.ToJsonString()}");
+        Assert.True(
+            (double)box["w"]! > 100 && (double)box["h"]! > 10, $"'{name}' has the size of {box.ToJsonString()}");
         var found = Colours(picture, box);
         Assert.True(found >= colours, $"'{name}' is drawn in {found} colours: it is blank");
     }

@@ -3,7 +3,7 @@ using CudaLora.Bench.Readme;
 
 namespace CudaLora.Tests.Repo;
 
-/// <summary>The measured parts of README.md and of the guide are those of the committed results, to the letter.</summary>
+/// <summary>The measured parts of README.md and the guide are those of the committed results, to the letter.</summary>
 public partial class ReadmeFigureTests
 {
     private static readonly string Results = SourceTree.Full(ReadmeFigures.Results);

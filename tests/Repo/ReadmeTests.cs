@@ -3,7 +3,9 @@ using CudaLora.Cli;
 
 namespace CudaLora.Tests.Repo;
 
-/// <summary>README.md and the guide say what is true: their C# runs, their commands exist, their links lead somewhere.</summary>
+/// <summary>
+/// README.md and the guide say what is true: their C# runs, their commands exist, their links lead somewhere.
+/// </summary>
 public partial class ReadmeTests
 {
     // The samples' file compiles and its tests run; a block is one of its private methods, word for word.
@@ -18,7 +20,7 @@ public partial class ReadmeTests
         {
             var body = Words(Using().Replace(block, ""));
             Assert.True(samples.Contains(body),
-                "this block of " + path + " must be a method of tests/Repo/ReadmeSamples.cs, with a test that runs it:\n"
+                $"this block of {path} must be a method of tests/Repo/ReadmeSamples.cs, with a test that runs it:\n"
                 + block);
         }
     }
@@ -53,9 +55,9 @@ public partial class ReadmeTests
             where at >= 0
             select words[at + 1];
         var missing = projects.Where(project => !project.EndsWith(".csproj", StringComparison.Ordinal)
-            ? !Directory.Exists(SourceTree.Full(path))
-                || Directory.GetFiles(SourceTree.Full(path), "*.csproj").Length != 1
-            : !File.Exists(SourceTree.Full(path)));
+            ? !Directory.Exists(SourceTree.Full(project))
+                || Directory.GetFiles(SourceTree.Full(project), "*.csproj").Length != 1
+            : !File.Exists(SourceTree.Full(project)));
         Assert.Empty(missing);
     }
 
