@@ -10,6 +10,8 @@ internal static class CompareChart
     private const int Width = 960;
     private const int Height = 600;
 
+    private static readonly int[] Steps = [1, 2, 5]; // of a decade
+
     public static void Write(string folder, IReadOnlyList<CompareRow> rows, int steps)
     {
         CompareRow[] done = [.. rows.Where(row => row.Error is null)];
@@ -53,7 +55,7 @@ internal static class CompareChart
     private static void TickDecades(Plot plot, double from, double to)
     {
         double[] at = [.. Enumerable.Range((int)Math.Floor(from), (int)Math.Ceiling(to - from) + 1)
-            .SelectMany(decade => new[] { 1, 2, 5 }.Select(step => step * Math.Pow(10, decade)))
+            .SelectMany(decade => Steps.Select(step => step * Math.Pow(10, decade)))
             .Where(count => Math.Log10(count) > from && Math.Log10(count) < to)];
         plot.Axes.Bottom.SetTicks([.. at.Select(Math.Log10)], [.. at.Select(Count)]);
 
