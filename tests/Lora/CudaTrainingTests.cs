@@ -96,7 +96,7 @@ public class CudaTrainingTests
         Assert.Equal(accumulated.Weights, replayedSum.Weights);
     }
 
-    /// <summary>Without dropout q, k and v, and gate and up, share their passes: the same step, in a graph too.</summary>
+    /// <summary>Without dropout q, k, v and gate, up share their passes: the same step, in a graph too.</summary>
     [Theory]
     [MemberData(nameof(Devices))]
     public void LayersThatShareTheirInputTrainAlike(string name)
