@@ -59,7 +59,7 @@ internal unsafe partial class LoraLinearOp
         var small = needsDs && shared is null
             ? dy.Device.Rent((long)rows * RankPitch * x.DType.Size()) // dS (M, r)
             : null;
-        var ds = shared is null ? At(small) : needsDs ? down!.GradOfS(shared).DeviceAddress + SlotBytes : 0;
+        var ds = shared is null ? At(small) : needsDs ? LoraDownOp.GradOfS(shared).DeviceAddress + SlotBytes : 0;
         if (needsDs || NeedsGrad(b))
         {
             // One pass over dY: dS = s dY B, and dB = s dYᵀ S.

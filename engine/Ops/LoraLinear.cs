@@ -100,7 +100,7 @@ internal unsafe partial class LoraLinearOp : Op
         {
             if (NeedsGrad(shared))
             {
-                var to = down!.GradOfS(shared).Pointer<float>() + slot; // dS = s dY B
+                var to = LoraDownOp.GradOfS(shared).Pointer<float>() + slot; // dS = s dY B
                 Gemm.Run(false, false, m, r, n, scale, d, n, b.Pointer<float>(), r, 0, to, HostPitch);
             }
             return;

@@ -108,7 +108,7 @@ internal sealed unsafe class LoraDownOp : Op
     public int SlotOf(int layer) => slots[layer].First;
 
     /// <summary>dS of all layers, of which each writes its columns once.</summary>
-    public Tensor GradOfS(Tensor shared)
+    public static Tensor GradOfS(Tensor shared)
     {
         var g = GradOf(shared, out var begun);
         // What no gradient reaches stays zero.
