@@ -16,8 +16,10 @@ public enum LoraStrategy
     Composed,
 
     /// <summary>
-    /// One product of the device's library, y = [x | S] [W0 | s B]ᵀ and dX = [dY | dS] [W0; A], on copies of x or dY
-    /// and of W0 with room for the rest of the row.
+    /// One product of the device's library, y = [x | S] [W0 | s B]ᵀ and dX = [dY | dS] [W0; A]. W0 lies inside its
+    /// matrix once a LoRA layer| S] [W0 | s B]ᵀ and dX = [dY | dS] [W0; A]. W0 lies inside its matrix
+    /// once a LoRA layer has made room there; x or dY is copied where that moves fewer bytes than another pass over the
+    /// result, which is the other way, <see cref="Composed"/>.
     /// </summary>
     BlockMatrix,
 

@@ -101,9 +101,9 @@ public sealed class Linear : Module
     }
 
     /// <summary>
-    /// Lays the frozen BF16 weight on a CUDA device out with room for an adapter's matrices beside and below it, so that
-    /// layer and adapter are one matrix without a second copy. It holds until <see cref="ReleaseAdapterRoom"/> was called
-    /// as often. Weights of other types, and those shared with an embedding, stay as they are.
+    /// Lays the frozen BF16 weight on a CUDA device out with room for an adapter's matrices beside and below it, so
+    /// that layer and adapter are one matrix without a second copy. It holds until <see cref="ReleaseAdapterRoom"/> was
+    /// called as often. Weights of other types, and those shared with an embedding, stay as they are.
     /// </summary>
     public void ReserveAdapterRoom()
     {

@@ -194,7 +194,8 @@ internal unsafe partial class LoraLinearOp
         return reads;
     }
 
-    // Bytes decide whether x is widened to [x | S]: that reads and writes x once, for all layers that share S, where the
+    // Bytes decide whether x is widened to [x | S]: that reads and writes x once, for all layers that share S, where
+    // the composed way| S]: that reads and writes x once, for all layers that share S, where the
     // composed way reads and writes y once more, for each. With as many the widened product wins: it rounds once.
     private bool WidensInput => a.Shape[1] <= (down?.Outputs ?? b.Shape[0]);
 
@@ -250,8 +251,8 @@ internal unsafe partial class LoraLinearOp
 
     private LoraBlockMatrix Block() => new(a.Shape[1], b.Shape[0]);
 
-    // W0 with room beside and below: its own memory where it was laid out so, else a copy to be released. What the room
-    // holds is written before each product that reads it, so adapters may take turns on one weight.
+    // W0 with room beside and below: its own memory where it was laid out so, else a copy to be released. What the
+    // room holds is written before each product that reads it, so adapters may take turns on one weight.
     private ulong Matrix(LoraBlockMatrix block, out Storage? rented)
     {
         rented = null;

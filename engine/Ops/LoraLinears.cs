@@ -21,7 +21,7 @@ public static partial class TensorOps
     /// <summary>
     /// What <see cref="LoraLinear(Tensor, Tensor, Tensor?, Tensor, Tensor, float, DropoutMask)"/> gives for each of
     /// several layers without dropout on one x, as q, k and v, or gate and up. S = x Aᵀ of all is made in one pass over
-    /// x, and so are the gradients of all A; the adapters' part of dX is one product. A and B stay tensors of their own.
+    /// x, and so are the gradients of all A; the adapters' part of dX is one product. A and B stay separate tensors.
     /// </summary>
     /// <param name="x">Input (..., in), F32; on CUDA also BF16.</param>
     /// <param name="layers">Two or three; ranks may differ.</param>
@@ -29,7 +29,8 @@ public static partial class TensorOps
     public static Tensor[] LoraLinears(this Tensor x, params ReadOnlySpan<LoraProjection> layers)
     {
         if (layers.Length is < 1 or > MaxSharedLora)
-            throw new ArgumentException($"[lora_linears] 1 to {MaxSharedLora} layers expected, but got {layers.Length}");
+            throw new ArgumentException(
+                $"[lora_linears] 1 to {MaxSharedLora} layers expected, but got {layers.Length}");
         foreach (var layer in layers)
         {
             if (layer.Quantized is { } codes)

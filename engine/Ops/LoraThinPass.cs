@@ -26,8 +26,8 @@ internal static unsafe class LoraThinPass
     /// and left are <paramref name="pitch"/> apart and of wide's type.
     /// </summary>
     public static void Run(
-        Tensor wide, int ranks, int pitch, in DropoutMask dropout, float factor, in Factor u, ulong projected, ulong left,
-        params ReadOnlySpan<Reduction> reductions)
+        Tensor wide, int ranks, int pitch, in DropoutMask dropout, float factor, in Factor u, ulong projected,
+        ulong left, params ReadOnlySpan<Reduction> reductions)
     {
         var (rows, cols, bf16, device) = (
             wide.Shape.Rows, wide.Shape[^1], wide.DType == DType.BF16, CudaProduct.Of(wide));

@@ -70,6 +70,6 @@ public sealed unsafe partial class Tensor
     }
 
     private void ThrowHasRoom() => throw new InvalidOperationException(
-        $"[tensor] rows must follow each other, but {this} has room for an adapter between them: take a copy with ToArray "
-        + "or OnHost");
+        $"[tensor] rows must follow each other, but {this} has room for an adapter between them: take a copy with "
+        + "ToArray or OnHost");
 }

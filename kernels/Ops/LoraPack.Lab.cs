@@ -32,7 +32,8 @@ internal sealed class LoraPackLab : KernelLab
             Distance(LabInputs.Widen(toB), Spread(b, ranks, Slot + 5, Scale, Slot)));
         // Rounded to bf16.
         return new LabRun(
-            LoraPack.PackShape(width, outputs, ranks, ranks + Slot), error, 1.0 / 256, 6L * (a.Length + b.Length) + 2L * outputs * Slot, b.Length);
+            LoraPack.PackShape(width, outputs, ranks, ranks + Slot), error, 1.0 / 256,
+            6L * (a.Length + b.Length) + 2L * outputs * Slot, b.Length);
     }
 
     /// <summary>Rows with zeros around them, <paramref name="first"/> of the gap in front.</summary>

@@ -12,7 +12,7 @@ public static class LoraPack
     private const int Block = 256, PadColumns = 2048;
 
     /// <summary>
-    /// a (ranks, in), b (out, ranks) f32; toA (ranks, in), toB (out, span) bf16, B from column Slot on, zeros beside it.
+    /// a (ranks, in), b (out, ranks) f32; toA (ranks, in), toB (out, span) bf16: B from column Slot on, zeros beside.
     /// </summary>
     [StructLayout(LayoutKind.Sequential, Pack = 4)]
     public readonly record struct PackArgs(

@@ -116,8 +116,8 @@ internal sealed class LoraThinSumLab : KernelLab
         LoraThin.Sum(
             context.Stream,
             new(
-                dfrom.Pointer.Address, dout.Pointer.Address, parts, rows, cols, cols, rows, 1, rows, 0.5f, Accumulate: 1,
-                OutBf16: 0));
+                dfrom.Pointer.Address, dout.Pointer.Address, parts, rows, cols, cols, rows, 1, rows, 0.5f,
+                Accumulate: 1, OutBf16: 0));
         double[] expected = [.. start.Select(value => (double)value)];
         for (int i = 0; i < from.Length; i++)
         {

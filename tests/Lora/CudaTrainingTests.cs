@@ -133,7 +133,7 @@ public class CudaTrainingTests
         }
     }
 
-    /// <summary>Without dropout q, k and v, and gate and up, share their passes: the same step, in a graph too.</summary>
+    /// <summary>Without dropout q, k, v and gate, up share their passes: the same step, in a graph too.</summary>
     [Theory]
     [MemberData(nameof(Devices))]
     public void LayersThatShareTheirInputTrainAlike(string name)

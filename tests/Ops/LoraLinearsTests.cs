@@ -11,7 +11,8 @@ public class LoraLinearsTests
         using var scope = OpCheck.On(device);
         var problem = new Problem(2, 9, [7, 4, 5], [2, 3, 1], DType.F32, true);
         GradientCheck.Run(
-            () => Joined(problem.Shared()), [problem.X, .. problem.A, .. problem.B, .. problem.Weights, .. problem.Biases]);
+            () => Joined(problem.Shared()),
+            [problem.X, .. problem.A, .. problem.B, .. problem.Weights, .. problem.Biases]);
     }
 
     [Theory, OnDevices]
@@ -134,7 +135,8 @@ public class LoraLinearsTests
         using var scope = OpCheck.On(device);
         using QuantizedTensor wa = FourBits(6), wb = FourBits(10);
         var (x, seed) = (OpCheck.Leaf(1, 3, 48), GradientCheck.Leaf(9, Shape.Of(48), requiresGrad: false));
-        Tensor[] a = [OpCheck.Leaf(4, 2, 48), OpCheck.Leaf(5, 3, 48)], b = [OpCheck.Leaf(6, 6, 2), OpCheck.Leaf(7, 10, 3)];
+        Tensor[] a = [OpCheck.Leaf(4, 2, 48), OpCheck.Leaf(5, 3, 48)];
+        Tensor[] b = [OpCheck.Leaf(6, 6, 2), OpCheck.Leaf(7, 10, 3)];
         var y = x.LoraLinears(new(null, wa, null, a[0], b[0], 0.5f), new(null, wb, null, a[1], b[1], 2));
         Joined(y).Backward(seed);
         Tensor[] all = [x, .. a, .. b];
@@ -152,9 +154,11 @@ public class LoraLinearsTests
     public void TooManyLayersAreRefused()
     {
         using var scope = TensorScope.Begin();
-        var one = new LoraProjection(OpCheck.Leaf(1, 4, 5), null, null, OpCheck.Leaf(2, 2, 5), OpCheck.Leaf(3, 4, 2), 1);
+        var one = new LoraProjection(
+            OpCheck.Leaf(1, 4, 5), null, null, OpCheck.Leaf(2, 2, 5), OpCheck.Leaf(3, 4, 2), 1);
         OpCheck.Refused(
-            "[lora_linears] 1 to 3 layers expected, but got 4", () => OpCheck.Leaf(4, 3, 5).LoraLinears(one, one, one, one));
+            "[lora_linears] 1 to 3 layers expected, but got 4", () => OpCheck.Leaf(4, 3, 5)
+                .LoraLinears(one, one, one, one));
     }
 
     private static QuantizedTensor FourBits(int outputs)
@@ -227,7 +231,9 @@ public class LoraLinearsTests
                 t.ReleaseGrad();
             using var scope = TensorScope.Begin();
             var outputs = shared ? Shared() : Apart();
-            var results = outputs.Select((y, i) => (Name: $"y{i}", Values: y.ToArray())).ToDictionary(p => p.Name, p => p.Values);
+            var results = new Dictionary<string, float[]>();
+            for (var i = 0; i < outputs.Length; i++)
+                results.Add($"y{i}", outputs[i].ToArray());
             var values = Seed.ToArray();
             var all = Joined(outputs);
             var seed = Tensor.Empty(all.Shape, all.DType);
@@ -262,7 +268,8 @@ public class LoraLinearsTests
             var shape = Shape.Of(dims);
             var leaf = Tensor.Empty(shape, type);
             leaf.Put(Tensor.From(
-                Array.ConvertAll(GradientCheck.Values(seed, shape), v => OpCheck.ToBf16(v * scale)), shape, Device.Cpu));
+                Array.ConvertAll(GradientCheck.Values(seed, shape), v => OpCheck.ToBf16(v * scale)), shape,
+                Device.Cpu));
             leaf.RequiresGrad = trained;
             return leaf;
         }

@@ -25,7 +25,8 @@ internal static class SharedInput
     }
 
     /// <summary>(..., out) of three layers, of which two or all may have adapters.</summary>
-    public static (Tensor First, Tensor Second, Tensor Third) Forward(Tensor x, Linear first, Linear second, Linear third)
+    public static (Tensor First, Tensor Second, Tensor Third) Forward(
+        Tensor x, Linear first, Linear second, Linear third)
     {
         if (Shares(x, first, second, third))
         {

@@ -28,7 +28,8 @@ internal static class SharedSettings
         "lora_strategy",
         "How the large products of LoRA layers run on a CUDA device: composed of two each; as one block matrix in the "
             + "device's library; fused in the project's own kernels, or those by mma.sync alone",
-        "auto", [.. DeviceChoice.Strategies.Keys], shown: "the fastest for each shape, timed once; composed on the emulator");
+        "auto", [.. DeviceChoice.Strategies.Keys],
+        shown: "the fastest for each shape, timed once; composed on the emulator");
 
     public static readonly Setting<int?> Threads = Make.MaybeInt(
         "threads", "Threads of the CPU device", "2", 1, "all processors, or CUDALORA_THREADS");
