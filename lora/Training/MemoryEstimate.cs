@@ -8,13 +8,17 @@ namespace CudaLora.Lora;
 /// <param name="Rank">Rank of the adapters on all linear layers but the output layer; 0 trains every weight.</param>
 /// <param name="Checkpointing">Whether only block inputs are kept for backward.</param>
 /// <param name="EightBitStates">Whether the optimiser's moments are 8-bit codes.</param>
+/// <param name="PagedStates">Whether they are in host memory, but for a window: on a CUDA device alone.</param>
+/// <param name="Activations">Type of activations: F32, or BF16 on a CUDA device.</param>
 public sealed record StepSize(
-    int Batch, int Length, int Rank = 8, bool Checkpointing = false, bool EightBitStates = false);
+    int Batch, int Length, int Rank = 8, bool Checkpointing = false, bool EightBitStates = false,
+    bool PagedStates = false, DType Activations = DType.F32);
 
 /// <summary>
-/// Memory of a training step on the CPU device, predicted from shapes alone: the tensors that ops make are counted as
-/// the device's pool hands them out. Tensors of a step live until its end, so the peak is all of the forward pass plus
-/// the most that is held besides for a time.
+/// Memory of a training step on the device that computes, predicted from shapes alone: the tensors that ops make are
+/// counted as the device's pool hands them out. Tensors of a step live until its end, so the peak is all of the forward
+/// pass plus the most that is held besides for a time. What an op needs for itself alone is left out: it is small but
+/// in a model of a few hundred KB.
 /// </summary>
 /// <param name="Weights">The base model, in bytes.</param>
 /// <param name="Trained">Adapters, gradients of what trains, and optimiser states.</param>
@@ -37,21 +41,25 @@ public readonly record struct MemoryEstimate(long Weights, long Trained, long Ac
         var sizes = new Sizes(config, step);
         var tables = config.Family == ModelFamily.Gpt2 ? 0 : 2 * Pooled(2L * config.MaxPositions * config.HeadDim);
         var bases = weights.ToArray();
-        var trained = step.Rank > 0
-            ? config.Layers * Linears(config).Sum(
-                l => Trainable((long)step.Rank * l.In, step) + Trainable((long)step.Rank * l.Out, step))
-            : bases.Sum(bytes => Trainable(bytes / 4, step) - Pooled(bytes));
+        long[] counts = step.Rank > 0
+            ? [.. Linears(config).SelectMany(l => new[] { (long)step.Rank * l.In, (long)step.Rank * l.Out })]
+            : [.. bases.Select(bytes => bytes / 4)];
+        var times = step.Rank > 0 ? config.Layers : 1;
+        // The values of an adapter are besides those of the base; each has a gradient and two moments.
+        var trained = times * counts.Sum(count => (step.Rank > 0 ? 2 : 1) * Pooled(4 * count));
+        trained += step.PagedStates
+            ? Window(times * counts.Sum(count => Moments(count, step, bytes => bytes)))
+            : times * counts.Sum(count => Moments(count, step, Pooled));
         return new MemoryEstimate(bases.Sum(Pooled) + tables, trained, sizes.Forward(), sizes.Passing());
     }
 
-    // Values (of an adapter), gradient and moments.
-    private static long Trainable(long count, StepSize step)
-    {
-        var moments = step.EightBitStates && count >= 4096
-            ? 2 * (Pooled(count) + Pooled(4 * ((count + 255) / 256)))
-            : 2 * Pooled(4 * count);
-        return (2 * Pooled(4 * count)) + moments;
-    }
+    private static long Moments(long count, StepSize step, Func<long, long> size) =>
+        step.EightBitStates && count >= 4096
+            ? 2 * (size(count) + size(4 * ((count + 255) / 256)))
+            : 2 * size(4 * count);
+
+    // Three pages, or what there is.
+    private static long Window(long moments) => Pooled(Math.Min(moments, 3 * AdamW.DefaultPageBytes));
 
     private static long Pooled(long bytes) => Device.PooledSize(bytes);
 
@@ -74,13 +82,13 @@ public readonly record struct MemoryEstimate(long Weights, long Trained, long Ac
 
         private readonly long tokens = (long)step.Batch * ((step.Length + Multiple - 1) / Multiple * Multiple);
 
-        private long Hidden => F32(config.HiddenSize);
+        private long Hidden => Wide(config.HiddenSize);
 
-        private long Inner => F32(config.IntermediateSize);
+        private long Inner => Wide(config.IntermediateSize);
 
-        private long Queries => F32(config.Heads * config.HeadDim);
+        private long Queries => Wide(config.Heads * config.HeadDim);
 
-        private long Keys => F32(config.KeyValueHeads * config.HeadDim);
+        private long Keys => Wide(config.KeyValueHeads * config.HeadDim);
 
         public long Forward()
         {
@@ -96,7 +104,7 @@ public readonly record struct MemoryEstimate(long Weights, long Trained, long Ac
         {
             var rows = (long)step.Batch * step.Length;
             var alike = ((rows * config.HiddenSize / config.VocabSize) + 127) / 128 * 128;
-            var chunk = step.Rank > 0 ? Pooled(4 * Math.Min(rows, Math.Max(256, alike)) * config.VocabSize) : 0;
+            var chunk = step.Rank > 0 ? Values(Math.Min(rows, Math.Max(256, alike)) * config.VocabSize) : 0;
             return Math.Max(chunk, Backward() + (step.Checkpointing ? Block() : 0));
         }
 
@@ -105,7 +113,7 @@ public readonly record struct MemoryEstimate(long Weights, long Trained, long Ac
             // The residual's gradient; the product's, gate's and up's (GPT-2 has no gate).
             var mlp = Hidden + ((config.Family == ModelFamily.Gpt2 ? 2 : 3) * Inner);
             var attention = config.Family == ModelFamily.Gpt2
-                ? (2 * Hidden) + (3 * Hidden) + F32(3 * config.HiddenSize)
+                ? (2 * Hidden) + (3 * Hidden) + Wide(3 * config.HiddenSize)
                 : Hidden + (2 * Queries) + (2 * Keys);
             return Math.Max(mlp, attention) + (step.Checkpointing ? Hidden : 0);
         }
@@ -115,10 +123,11 @@ public readonly record struct MemoryEstimate(long Weights, long Trained, long Ac
 
         private long Block()
         {
+            // In BF16 too: S lies in the block that the F32 parts of the S before it left in the pool.
             var loras = step.Rank > 0 ? Linears(config).Length * F32(step.Rank) : 0;
             if (config.Family == ModelFamily.Gpt2)
                 // ln, qkv and its three parts, attention, projection, sum; ln, up, gelu, down, sum.
-                return (2 * Norm()) + F32(3 * config.HiddenSize) + (9 * Hidden) + Scores() + (2 * Inner) + loras;
+                return (2 * Norm()) + Wide(3 * config.HiddenSize) + (9 * Hidden) + Scores() + (2 * Inner) + loras;
             var gate = config.Activation == Activation.Silu ? 3 * Inner : 4 * Inner;
             // Norms, q k v (turned in place), attention, o, sum; norm, gate up and their product, down, sum.
             var block = (2 * (Hidden + Norm())) + (2 * Queries) + (2 * Keys) + Scores() + (4 * Hidden) + gate + loras;
@@ -132,6 +141,11 @@ public readonly record struct MemoryEstimate(long Weights, long Trained, long Ac
 
         private long F32(long width) => Pooled(4 * tokens * width);
 
-        private long Labelled(long width) => Pooled(4L * step.Batch * step.Length * width);
+        // Activations of every token; values of a head or a norm are F32 in any case.
+        private long Wide(long width) => Values(tokens * width);
+
+        private long Labelled(long width) => Values((long)step.Batch * step.Length * width);
+
+        private long Values(long count) => Pooled(step.Activations.Size() * count);
     }
 }

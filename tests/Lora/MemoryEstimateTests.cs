@@ -1,4 +1,5 @@
 using CudaLora.Engine;
+using CudaLora.Kernels.Emulator;
 using CudaLora.Lora;
 
 namespace CudaLora.Tests.Lora;
@@ -45,6 +46,54 @@ public class MemoryEstimateTests
             .Concat(model.Linears().Where(l => l.Quantized is not null).SelectMany(l => l.Quantized!.PartBytes));
         var predicted = MemoryEstimate.Of(
             model.Config, weights, new StepSize(batch, length + 1, rank, checkpointing, eightBit));
+        Assert.True(
+            Math.Abs(predicted.Total - measured) <= 0.05 * measured,
+            $"predicted {predicted.Total} ({predicted}), measured {measured}");
+        (method as LoraFineTuning)?.Adapter.Dispose();
+    }
+
+    [Theory]
+    [InlineData(DType.F32, 8, false, "adamw", false)]
+    [InlineData(DType.BF16, 8, false, "adamw", true)]
+    [InlineData(DType.BF16, 8, true, "paged_adamw", true)]
+    [InlineData(DType.BF16, 16, false, "paged_adamw_8bit", true)]
+    [InlineData(DType.BF16, 0, false, "adamw_8bit", false)]
+    [InlineData(DType.BF16, 0, true, "paged_adamw_8bit", false)]
+    public void OnTheEmulator_ItIsTooWithEveryOptimizer(
+        DType activations, int rank, bool checkpointing, string optim, bool quantized)
+    {
+        // Enough tokens that what an op needs for itself is small beside them.
+        const int batch = 16, length = 60;
+        using var folder = new TemporaryFolder();
+        using (var dense = CausalLM.Create(Config(ModelFamily.Llama), 1))
+            dense.Save(folder.Path);
+        using var device = new CudaDevice(new EmulatedDriver(new EmulatorOptions { Checks = false }), ownsDriver: true);
+        var placement = activations == DType.BF16
+            ? ModelPlacement.On(device, trainAll: rank == 0)
+            : new ModelPlacement { Device = device };
+        var options = quantized ? new QuantizationOptions { DoubleQuant = true } : null;
+        using var model = CausalLM.Load(folder.Path, placement, options);
+        (model.GradientCheckpointing, model.Training) = (checkpointing, true);
+        var config = new LoraConfig { R = Math.Max(1, rank), TargetModules = ModuleSelector.AllLinear };
+        IFineTuning method = rank > 0
+            ? new LoraFineTuning(LoraAdapter.Create(model, config, new Generator(1)))
+            : new FullFineTuning(model);
+        using var runner = new StepRunner(
+            TrainerTests.Arguments("unused") with { Optim = optim, CudaGraphs = false }, method, new Sft());
+        var ids = Enumerable.Range(0, length + 1).Select(i => 3 + (i * 7 % 90)).ToArray();
+        var examples = Enumerable.Repeat(new SftExample(ids, ids), batch).ToArray();
+        var data = new Batcher(examples, new BatcherOptions { BatchSize = batch });
+        runner.Run(data, 1, 1);
+        device.ResetPeakMemory();
+        runner.Run(data, 1, 1);
+        var measured = device.Memory.Peak;
+        var weights = model.Parameters().Select(p => p.Value.ByteCount)
+            .Concat(model.Linears().Where(l => l.Quantized is not null).SelectMany(l => l.Quantized!.PartBytes));
+        var predicted = MemoryEstimate.Of(
+            model.Config, weights,
+            new StepSize(
+                batch, length + 1, rank, checkpointing, OptimizerNames.IsEightBit(optim),
+                OptimizerNames.IsPaged(optim), activations));
         Assert.True(
             Math.Abs(predicted.Total - measured) <= 0.05 * measured,
             $"predicted {predicted.Total} ({predicted}), measured {measured}");

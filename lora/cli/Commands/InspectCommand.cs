@@ -80,10 +80,9 @@ internal sealed class InspectCommand : CliCommand
         if (values.Get(Base) is { } original)
             QuantizationTable.PrintErrors(terminal, WeightSizes.Errors(weights, original, config), rows);
         var length = values.Get(Length) ?? Math.Min(1024, config.MaxPositions);
-        TrainSettings.NotePaging(values, Device.Cpu, terminal);
         MemoryTable.Print(terminal, config, sizes, new StepSize(
             values.Get(Batch), length, values.Get(AdapterSettings.Rank), values.Get(TrainSettings.Checkpointing),
-            TrainSettings.IsEightBit(values)));
+            TrainSettings.IsEightBit(values), OptimizerNames.IsPaged(values.Get(TrainSettings.Optim))));
     }
 
     private static void PrintAdapter(Terminal terminal, string folder, string? baseFolder, int rows)

@@ -38,13 +38,14 @@ internal sealed record WeightSizes(
         return new WeightSizes(floats, codes, weights.Tensors.Values.Sum(t => t.Entry.ByteCount));
     }
 
-    /// <summary>Bytes of each tensor on the CPU device, where floats are F32.</summary>
-    public IEnumerable<long> InMemory() =>
-        Floats.Select(f => f.Count * sizeof(float)).Concat(Codes.SelectMany(c => c.Options.PartBytes(c.Count)));
-
-    /// <summary>As above with the linear layers made 4-bit on load.</summary>
-    public IEnumerable<long> InMemory(QuantizationOptions options) => Floats.SelectMany(f =>
-        IsLinear(f) ? options.PartBytes(f.Count) : [f.Count * sizeof(float)]);
+    /// <summary>Bytes of each tensor in memory.</summary>
+    /// <param name="matrices">Type of matrices of floats: F32, or BF16 on a CUDA device where they are frozen.</param>
+    /// <param name="options">What the linear layers are made on load, or null.</param>
+    public IEnumerable<long> InMemory(DType matrices, QuantizationOptions? options = null) => Floats
+        .SelectMany(f => options is not null && IsLinear(f)
+            ? options.PartBytes(f.Count)
+            : [f.Count * (f.Rank > 1 ? matrices : DType.F32).Size()])
+        .Concat(Codes.SelectMany(c => c.Options.PartBytes(c.Count)));
 
     /// <summary>The error of every 4-bit weight against the folder it was made from.</summary>
     public static IReadOnlyList<QuantizationError> Errors(SafetensorsSet weights, string original, ModelConfig config)
