@@ -42,14 +42,18 @@ internal static unsafe class GemmPlan<TLanes, TVec, TSource>
     where TVec : struct
     where TSource : struct, IPanelSource<TSource>
 {
-    // Where both operands run along k, the dot tile beats a transposing pack up to this many rows.
-    private const int DotRows = 32;
     private const int DotColumns = 8;
 
     // Up to this depth a panel of one vector stays in the first-level cache, and the sums across lanes at the end of a
     // dot tile would weigh too much.
     private const int NarrowDepth = 512;
     private const int SwapColumns = 64;
+
+    // Where both operands run along k, the dot tile beats a transposing pack up to so many rows: fewer where long vectors
+    // meet a short depth, as the sums across lanes at its end weigh more then.
+    private const int DotRows = 32;
+    private const int ShortDotRows = 16;
+    private const int ShortDepth = 1024;
 
     public static void Run(GemmProduct<TSource> p, bool parallel)
     {
@@ -58,7 +62,7 @@ internal static unsafe class GemmPlan<TLanes, TVec, TSource>
             Narrow(p, parallel);
         else if (!p.TransA && p.N <= DotColumns)
             Dot(p, parallel);
-        else if (p.TransB && p.M <= DotRows)
+        else if (p.TransB && p.M <= (TLanes.Width > 8 && p.K < ShortDepth ? ShortDotRows : DotRows))
             Short(p, parallel);
         else if (p.TransA && p.N <= SwapColumns && p.M > 2 * p.N && p.B.Direct != null)
             Swapped(p, parallel);
