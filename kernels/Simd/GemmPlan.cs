@@ -45,10 +45,14 @@ internal static unsafe class GemmPlan<TLanes, TVec, TSource>
     where TVec : struct
     where TSource : struct, IPanelSource<TSource>
 {
-    // Where both operands run along k, the dot tile beats a transposing pack up to this many rows.
-    private const int DotRows = 32;
     private const int DotColumns = 8;
     private const int SwapColumns = 64;
+
+    // Where both operands run along k, the dot tile beats a transposing pack up to so many rows: fewer where long vectors
+    // meet a short depth, as the sums across lanes at its end weigh more then.
+    private const int DotRows = 32;
+    private const int ShortDotRows = 16;
+    private const int ShortDepth = 1024;
 
     public static void Run(GemmProduct<TSource> p, bool parallel)
     {
@@ -59,7 +63,7 @@ internal static unsafe class GemmPlan<TLanes, TVec, TSource>
             Narrow(p, parallel);
         else if (!p.TransA && p.N <= DotColumns)
             Dot(p, parallel);
-        else if (p.TransB && p.M <= DotRows)
+        else if (p.TransB && p.M <= (TLanes.Width > 8 && p.K < ShortDepth ? ShortDotRows : DotRows))
             Short(p, parallel);
         else if (p.TransA && p.N <= SwapColumns && p.M > 2 * p.N && p.B.Direct != null)
             Swapped(p, parallel);
