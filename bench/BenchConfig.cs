@@ -4,7 +4,9 @@ using BenchmarkDotNet.Diagnosers;
 
 namespace CudaLora.Bench;
 
-/// <summary>What every benchmark shows: the median, the rates of its <see cref="Work"/>, and managed allocations.</summary>
+/// <summary>
+/// What every benchmark shows: the median, the rates of its <see cref="Work"/>, and managed allocations.
+/// </summary>
 internal sealed class BenchConfig : ManualConfig
 {
     public BenchConfig()

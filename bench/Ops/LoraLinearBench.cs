@@ -5,11 +5,13 @@ namespace CudaLora.Bench.Ops;
 
 /// <summary>
 /// A frozen linear layer with a trained adapter; what it adds to LinearBench is LoRA's cost. The CPU has one strategy:
-/// the composed methods are what it saves. The strategies of a CUDA device are timed by the gpu mode, over the same grid.
+/// the composed methods are what it saves. The strategies of a CUDA device are timed by the gpu mode, over the same
+/// grid.
 /// </summary>
 public class LoraLinearBench : ProductBench
 {
     private const float Scale = 2;
+    private const double MostFlops = 1e11;
     private Tensor a = null!;
     private Tensor b = null!;
 
@@ -24,16 +26,17 @@ public class LoraLinearBench : ProductBench
         {
             var thin = 2.0 * Rows * Rank * (In + Out);
             return new Work(
-                (products * Flops) + (((2 * products) - 1) * thin), bytes + (products * 4.0 * Rank * (In + Out)), Rows);
+                (products * Flops) + (((2 * products) - 1) * thin),
+                bytes + (products * 4.0 * Rank * (In + Out)), Rows);
         }
     }
 
-    /// <summary>A few sizes, or with --full those of <see cref="LoraGrid"/> that a processor ends in a second.</summary>
+    /// <summary>A few sizes, or with --full those of <see cref="LoraGrid"/> that end in about a second.</summary>
     public static new IEnumerable<LoraSize> Sizes => BenchArguments.Full
-        ? LoraGrid.All.Where(size => size.Flops <= 1e11)
+        ? LoraGrid.All.Where(size => size.Flops <= MostFlops)
         : [
-            new(512, 1024, 1024, 16), new(512, 1024, 1024, 4), new(512, 1024, 1024, 64), new(1024, 256, 768, 8),
-            new(2048, 2048, 2048, 16), new(16, 4096, 4096, 16), new(1, 1024, 1024, 16),
+            new(512, 1024, 1024, 16), new(512, 1024, 1024, 4), new(512, 1024, 1024, 64),
+            new(1024, 256, 768, 8), new(2048, 2048, 2048, 16), new(16, 4096, 4096, 16), new(1, 1024, 1024, 16),
         ];
 
     /// <summary>Forward of the same from its parts.</summary>

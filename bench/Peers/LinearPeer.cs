@@ -67,7 +67,8 @@ internal static class LinearPeer
 
         // Gradients of A and B are sums over the tokens and reach the hundreds.
         var flops = tokens * (double)size * (4.0 * size + 12.0 * rank);
-        contest.Run("linear", $"{tokens} tokens, {size} x {size}, r {rank}", Ours, Peer, Difference, 2e-3, Work.Flops(flops));
+        contest.Run(
+            "linear", $"{tokens} tokens, {size} x {size}, r {rank}", Ours, Peer, Difference, 2e-3, Work.Flops(flops));
     }
 
     private static double Distance(Tensor ours, torch.Tensor peer)

@@ -88,8 +88,10 @@ internal static class LoadPeer
             var worst = mine.Layers.Max(layer =>
             {
                 // Paths of the parts are PEFT's: PATH.lora_A.weight.
-                var peer = theirs[layer.A.Path.Value[..layer.A.Path.Value.IndexOf(".lora_A", StringComparison.Ordinal)]];
-                return Math.Max(Distance(layer.A.Value, peer.LoraA.weight), Distance(layer.B.Value, peer.LoraB.weight));
+                var path = layer.A.Path.Value;
+                var peer = theirs[path[..path.IndexOf(".lora_A", StringComparison.Ordinal)]];
+                return Math.Max(
+                    Distance(layer.A.Value, peer.LoraA.weight), Distance(layer.B.Value, peer.LoraB.weight));
             });
             foreach (var layer in theirs.Values)
                 Release(layer);

@@ -25,7 +25,8 @@ public class GenerationBench
     }
 
     /// <summary>Batches measured.</summary>
-    public static IEnumerable<Rows> Batches => BenchArguments.Full ? [new(1), new(4), new(8), new(32)] : [new(1), new(8)];
+    public static IEnumerable<Rows> Batches =>
+        BenchArguments.Full ? [new(1), new(4), new(8), new(32)] : [new(1), new(8)];
 
     /// <summary>The batch.</summary>
     [ParamsSource(nameof(Batches))]

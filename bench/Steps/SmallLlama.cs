@@ -2,7 +2,9 @@ using CudaLora.Lora;
 
 namespace CudaLora.Bench.Steps;
 
-/// <summary>The model of the step benchmarks: 4 layers of width 256, random weights, which cost what trained ones do.</summary>
+/// <summary>
+/// The model of the step benchmarks: 4 layers of width 256, random weights, which cost what trained ones do.
+/// </summary>
 internal static class SmallLlama
 {
     public const int Vocabulary = 2048;
