@@ -8,13 +8,15 @@ public partial class HardwareOffTests
 {
     private static readonly string[] Classes =
     [
-        nameof(VectorMathTests), nameof(PhiloxTests), nameof(ElementwiseTests), nameof(ActivationTests),
+        nameof(VectorMathTests), nameof(FloatsTests), nameof(PhiloxTests), nameof(ElementwiseTests),
+        nameof(ActivationTests),
         nameof(NormTests), nameof(RopeTests), nameof(ReductionTests), nameof(SoftmaxTests), nameof(CopyTests),
         nameof(CastTests), nameof(AdamWKernelTests), nameof(Nf4Tests), nameof(QuantizedGemmTests),
     ];
 
     [Theory]
     [InlineData("DOTNET_EnableHWIntrinsic")] // no vector hardware at all
+    [InlineData("DOTNET_EnableAVX512")] // 256-bit registers
     [InlineData("DOTNET_EnableAVX2")] // 128-bit registers, no FMA
     public async Task RowKernels_AreRightWithout(string feature)
     {
