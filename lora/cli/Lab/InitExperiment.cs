@@ -10,8 +10,8 @@ namespace CudaLora.Cli;
 /// </summary>
 internal sealed class InitExperiment() : LabExperiment(
     "init", "Gradients of A and B in the first steps, for random and zero first values",
-    "Each run starts LoRA of rank 8 on all linear layers from other first values of A and B. The lines are the norms of "
-    + "the gradients of all A together, and of all B, at each step; a start without a line had a gradient of zero.")
+    "Each run starts LoRA of rank 8 on all linear layers from other first values of A and B. The lines are the norms "
+    + "of the gradients of all A together, and of all B, at each step; a start without a line had a gradient of zero.")
 {
     private const int Rank = 8;
     private const double Rate = 2e-3;

@@ -11,8 +11,8 @@ namespace CudaLora.Cli;
 /// </summary>
 internal sealed class ParametersExperiment() : LabExperiment(
     "parameters", "What full training and LoRA keep: parameters, gradients, memory, measured",
-    "One step of AdamW, of one layer d x d and of the whole model. Counted afterwards: the elements of all gradients, the "
-    + "bytes of gradients and moments (state), and the most that all tensors took at a time (peak).")
+    "One step of AdamW, of one layer d x d and of the whole model. Counted afterwards: the elements of all gradients, "
+    + "the bytes of gradients and moments (state), and the most that all tensors took at a time (peak).")
 {
     private const int Rank = 8;
     private const int Tokens = 64;

@@ -10,8 +10,8 @@ namespace CudaLora.Cli;
 /// </summary>
 internal sealed class PlacementExperiment() : LabExperiment(
     "placement", "The same number of parameters on q, k, v, o, on several, or on all layers",
-    "Every run trains about the same number of parameters: one kind of matrix gets a high rank, several share it. Alpha "
-    + "is twice the rank. The spread is the largest distance of a seed's loss from the mean.")
+    "Every run trains about the same number of parameters: one kind of matrix gets a high rank, several share it. "
+    + "Alpha is twice the rank. The spread is the largest distance of a seed's loss from the mean.")
 {
     private const int RankOfOne = 32;
 

@@ -13,8 +13,8 @@ namespace CudaLora.Cli;
 internal sealed class QuantizationExperiment() : LabExperiment(
     "quantization", "Error of NF4, INT4 and FP4 on the model's weights, by block size",
     "A block of weights is divided by its largest magnitude, then each value becomes the nearest of 16 codes; a zero "
-    + "point moves the codes to where the block's values are. The error is the norm of the difference over the norm of the "
-    + "weights. Bits per weight count a block's 32-bit scale, and its zero point, too.")
+    + "point moves the codes to where the block's values are. The error is the norm of the difference over the norm of "
+    + "the weights. Bits per weight count a block's 32-bit scale, and its zero point, too.")
 {
     private const int Usual = 64;
     private const int Draws = 1 << 18;

@@ -12,8 +12,8 @@ internal sealed class RankExperiment() : LabExperiment(
     "rank", "Singular values of weights, of the full update and of B A; subspaces of r = 8 and r = 64",
     "The weights of the middle block, what full training adds to them (full update), and what LoRA adds (B A). The "
     + "effective rank, e to the entropy of the singular values, says how many directions take part. The similarity of i "
-    + "directions of one matrix and j of another is 1 where one span holds the other and 0 where they are orthogonal; a "
-    + "heat map shows it for every i, downwards, and j, to the right.")
+    + "directions of one matrix and j of another is 1 where one span holds the other and 0 where they are orthogonal; "
+    + "a heat map shows it for every i, downwards, and j, to the right.")
 {
     private const int Small = 8;
     private const int Large = 64;

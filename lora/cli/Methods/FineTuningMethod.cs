@@ -57,8 +57,8 @@ internal abstract class FineTuningMethod(string name, string summary, double rat
         var targets = AdapterSettings.Selector(values.Get(AdapterSettings.Targets));
         if (tables.FirstOrDefault(targets.Matches) is { } table)
             throw new UsageException(
-                $"{AdapterSettings.Targets.Flag} {targets} cannot be combined with {what}: it adapts linear layers, but "
-                + $"{table} is a table of embeddings");
+                $"{AdapterSettings.Targets.Flag} {targets} cannot be combined with {what}: it adapts linear layers, "
+                + $"but {table} is a table of embeddings");
     }
 
     /// <summary>Puts the method on the model.</summary>

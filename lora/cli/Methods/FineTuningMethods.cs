@@ -54,7 +54,7 @@ internal static partial class FineTuningMethods
                 $"{fixedBy.Flag} cannot be changed: --adapter goes on with an adapter that has its own");
     }
 
-    /// <summary>Refuses settings that exclude each other or that the model cannot have, before weights are read.</summary>
+    /// <summary>Refuses settings that exclude each other or do not fit the model; no weight is read.</summary>
     /// <exception cref="UsageException">Names both settings, or the setting and the model's.</exception>
     public static void Check(FineTuningMethod method, SettingValues values, ModelConfig model)
     {

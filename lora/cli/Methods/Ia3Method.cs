@@ -20,8 +20,8 @@ internal sealed class Ia3Method() : FineTuningMethod("ia3", "factors on keys, va
         // Names alone: where a pattern is, the layers decide.
         if (targets.Names is { } names && scaled.Names is { } inputs && !inputs.Any(names.Contains))
             throw new UsageException(
-                $"{MethodSettings.Feedforward.Flag} {scaled} must be among {AdapterSettings.Targets.Flag}, but those are "
-                + targets);
+                $"{MethodSettings.Feedforward.Flag} {scaled} must be among {AdapterSettings.Targets.Flag}, but those "
+                + $"are {targets}");
     }
 
     public override IFineTuning Begin(MethodContext context)

@@ -24,7 +24,8 @@ internal sealed class LoraMethod(string name, string summary, double rate) : Fin
         var codes = values.Get(QuantizeSettings.OnLoad);
         if (config.InitLoraWeights == LoraInit.LoftQ && codes == "none")
             throw new UsageException(
-                $"{AdapterSettings.Init.Flag} loftq needs {QuantizeSettings.OnLoad.Flag} nf4: it corrects 4-bit weights");
+                $"{AdapterSettings.Init.Flag} loftq needs {QuantizeSettings.OnLoad.Flag} nf4: it corrects 4-bit "
+                + "weights");
         if (codes != "none" && config.ModulesToSave.FirstOrDefault(IsInsideBlock) is { } whole)
             throw new UsageException(
                 $"{AdapterSettings.ModulesToSave.Flag} {whole} cannot be combined with {QuantizeSettings.OnLoad.Flag} "

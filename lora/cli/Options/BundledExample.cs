@@ -19,7 +19,7 @@ internal static class BundledExample
     /// <summary>Settings that suit them; a config file.</summary>
     public static string Config => Path.Combine(Folder, "train.yaml");
 
-    /// <summary>The model to use when none was named: the adapter's base, if it is still there, else the bundled one.</summary>
+    /// <summary>The model to use when none was named: the adapter's base, if there, else the bundled one.</summary>
     /// <exception cref="UsageException">None is bundled.</exception>
     public static string RequireModel(string? given, string? adapter = null) => given
         ?? BaseOf(adapter)
