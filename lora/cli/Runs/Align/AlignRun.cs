@@ -62,7 +62,7 @@ internal sealed class AlignRun(LoadedModel loaded, AlignPlan plan, string output
             others.Add(Judge("hacked", Timed("hacked", () => Hack(stages))));
             best = Timed("best-of-4", () => BestOfFour(stages, reward, stop));
         }
-        return new AlignResult(quality, before, ppo, others, seconds) 
+        return new AlignResult(quality, before, ppo, others, seconds)
         {
             Part = plan.Judged,
             BestOfFour = best,
