@@ -6,7 +6,7 @@
 #   ./run.sh test                     every test, the CUDA device included
 #   ./run.sh test -class '*GemmTests' some of them
 #   ./run.sh bench --filter '*'       BenchmarkDotNet, in the process itself
-#   ./run.sh gpu --output DIR         LoRA layers by every strategy, training steps
+#   ./run.sh gpu --output DIR         kernels, LoRA layers, generation, training steps
 #   ./run.sh cli train --device cuda  the command line
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
