@@ -3,7 +3,9 @@ using CudaLora.Lora;
 
 namespace CudaLora.Peers;
 
-/// <summary>The phases of a PPO step by CudaLora's own parts, on one base with a LoRA adapter and a value head.</summary>
+/// <summary>
+/// The phases of a PPO step by CudaLora's own parts, on one base with a LoRA adapter and a value head.
+/// </summary>
 internal sealed class EnginePolicy : IDisposable
 {
     private readonly LlamaSize size;

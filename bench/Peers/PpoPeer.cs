@@ -27,7 +27,8 @@ internal static class PpoPeer
     }
 
     /// <summary>The rule that both are rewarded by: the share of even tokens.</summary>
-    public static float Reward(IReadOnlyList<int> response) => response.Count(id => id % 2 == 0) / (float)response.Count;
+    public static float Reward(IReadOnlyList<int> response) =>
+        response.Count(id => id % 2 == 0) / (float)response.Count;
 
     private static void Case(Contest contest, LlamaSize size, PpoOptions options)
     {
@@ -71,7 +72,8 @@ internal static class PpoPeer
             peer.Update(scored);
         }
 
-        // Greedy responses are the same tokens, and the peer's cache gives our tokens the probabilities that our forward
+        // Greedy responses are the same tokens, and the peer's cache gives our tokens the probabilities that our
+        // forward
         // pass without a cache gives them.
         double RolloutDifference()
         {
@@ -106,7 +108,8 @@ internal static class PpoPeer
                 var (loss, norm) = peer.Update(rollout);
                 worst = new[] { worst, Math.Abs(mine.Loss - loss), Math.Abs(mine.GradNorm - norm) / norm }.Max();
             }
-            return ours.Trained.Select(p => Distance(p.Value.ToArray(), peer.Trained[p.Path.Value])).Append(worst).Max();
+            return ours.Trained.Select(p => Distance(p.Value.ToArray(), peer.Trained[p.Path.Value]))
+                .Append(worst).Max();
         }
     }
 

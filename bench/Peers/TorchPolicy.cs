@@ -17,7 +17,8 @@ internal sealed record TorchRollout(
     }
 }
 
-/// <summary>The phases of a PPO step as one writes them in TorchSharp after TRL, for prompts of one length and responses
+/// <summary>The phases of a PPO step as one writes them in TorchSharp after TRL, for prompts of one length and
+/// responses
 /// that fill the limit: no masks.</summary>
 internal sealed class TorchPolicy : IDisposable
 {

@@ -51,7 +51,7 @@ internal static class GuideFigures
 
     public static string Align(string results)
     {
-        var run = Json(results, "runs", "align", RunSummary.FileName);
+        var run = Json(results, "runs", "align-full", RunSummary.FileName);
         double Of(string name) => (double)run[name]!;
         return string.Create(CultureInfo.InvariantCulture, $"""
             | | after SFT | after PPO |

@@ -48,7 +48,8 @@ internal static unsafe class GemmPlan<TLanes, TVec, TSource>
     private const int DotColumns = 8;
     private const int SwapColumns = 64;
 
-    // Where both operands run along k, the dot tile beats a transposing pack up to so many rows: fewer where long vectors
+    // Where both operands run along k, the dot tile beats a transposing pack up to so many rows: fewer where long
+    // vectors
     // meet a short depth, as the sums across lanes at its end weigh more then.
     private const int DotRows = 32;
     private const int ShortDotRows = 16;

@@ -119,7 +119,8 @@ public sealed class AlignCommandTests : IDisposable
             .Select(part => WorldManners.Prompts(part).Select(prompt => wordings[prompt.Text]).ToHashSet()).ToArray();
         Assert.True(parts[0].Count > 400 && parts[1].Count > 80 && parts[2].Count > 80);
         Assert.Equal(parts.Sum(part => part.Count), parts.SelectMany(part => part).Distinct().Count());
-        Assert.All(parts, part => Assert.Equal(World.Relations.Count, part.Select(fact => fact.Name).Distinct().Count()));
+        Assert.All(
+            parts, part => Assert.Equal(World.Relations.Count, part.Select(fact => fact.Name).Distinct().Count()));
         // Instructions and pairs of a part ask for its facts.
         foreach (var part in Enum.GetValues<WorldPart>())
         {

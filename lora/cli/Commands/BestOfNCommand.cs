@@ -129,10 +129,10 @@ internal sealed class BestOfNCommand() : CliCommand(
         terminal.Line($"{"mean reward",-28}{"one sample",12}{$"best of {count}",14}");
         terminal.Line($"{"",-28}{Figures.Short(best.Average(one => one.MeanReward)),12}"
             + $"{Figures.Short(best.Average(one => (double)one.Reward)),14}");
-        terminal.Line($"win rate over one sample: {Figures.Percent(wins)}, equal rewards counting half; divergence from "
-            + $"the policy at most {Figures.Short(Math.Log(count) - ((count - 1.0) / count))} nats");
-        terminal.Line($"written to {output}: {Figures.Count(kept)} of {Figures.Count(best.Count)} prompts with their best "
-            + "response");
+        terminal.Line($"win rate over one sample: {Figures.Percent(wins)}, equal rewards counting half; divergence "
+            + $"from the policy at most {Figures.Short(Math.Log(count) - ((count - 1.0) / count))} nats");
+        terminal.Line($"written to {output}: {Figures.Count(kept)} of {Figures.Count(best.Count)} prompts with their "
+            + "best response");
         terminal.Line("try next:");
         terminal.Line("  " + Shell.Line("train", "--data", output, "--output", "out/rft"));
     }

@@ -78,8 +78,9 @@ internal sealed class CompareCommand() : CliCommand(
         var rates = Rates(values, methods);
         int[] seeds = [.. Enumerable.Range(FirstSeed, values.Get(Seeds))];
         var rows = methods.Select(method => new CompareRow(method, [.. seeds.Select(seed =>
-            new CompareCell(method, seed, Path.Combine(output, "runs", $"{method}-{seed}"), [.. options, .. Rate(method)])
-            )])).ToArray();
+            new CompareCell(
+                method, seed, Path.Combine(output, "runs", $"{method}-{seed}"), [.. options, .. Rate(method)]))]))
+            .ToArray();
         if (!RunAll(terminal, rows, seeds.Length))
         {
             terminal.Line($"interrupted; go on with:\n  {values.CommandLine}");

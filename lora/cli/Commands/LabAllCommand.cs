@@ -28,7 +28,8 @@ internal sealed class LabAllCommand() : CliCommand(
                 terminal.Error.WriteLine($"{experiment.Name} failed: {e.Message}");
                 parts.Add((experiment, null, e.Message));
             }
-            AtomicFile.WriteText(Path.Combine(output, PageName), LabHtml.Page(values.CommandLine, options.About, parts));
+            AtomicFile.WriteText(
+                Path.Combine(output, PageName), LabHtml.Page(values.CommandLine, options.About, parts));
         }
         terminal.Line();
         terminal.Line($"written to {output}: {PageName}, and numbers and pictures of each experiment");

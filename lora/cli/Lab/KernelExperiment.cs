@@ -85,11 +85,13 @@ internal sealed class KernelExperiment() : LabExperiment(
 
     private static LabTable Launches(Dictionary<string, (Life Forward, Life Backward, float[] Y)> way) => new(
         "What is launched, in order", ["strategy and launches"],
-        [.. way.SelectMany(pair => new[]
+        [.. way.SelectMany(pair => new string[][]
         {
-            [$"{Label(Enum.Parse<LoraStrategy>(pair.Key))} forward: {string.Join(", ", pair.Value.Forward.Kernels)}"],
-            new[] { $"{Label(Enum.Parse<LoraStrategy>(pair.Key))} backward: {string.Join(", ", pair.Value.Backward.Kernels)}" },
+            [Launches(pair.Key, "forward", pair.Value.Forward)], [Launches(pair.Key, "backward", pair.Value.Backward)],
         })]);
+
+    private static string Launches(string strategy, string direction, Life life) =>
+        $"{Label(Enum.Parse<LoraStrategy>(strategy))} {direction}: {string.Join(", ", life.Kernels)}";
 
     private static LabPicture Bars(
         string name, string title, string axis, string[] names, Life[] forward, Life[] backward,

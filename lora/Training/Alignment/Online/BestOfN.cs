@@ -24,7 +24,8 @@ public static class BestOfN
         CausalLM model, OnlineRun run, OnlineOptions options, int seed, CancellationToken stop = default) =>
         [.. Each(model, run, options, seed, stop)];
 
-    /// <summary>The same, as many prompts at a time as fit in a rollout batch, so that what is done can be kept when the
+    /// <summary>The same, as many prompts at a time as fit in a rollout batch, so that what is done can be kept when
+    /// the
     /// rest is given up.</summary>
     /// <inheritdoc cref="Select"/>
     public static IEnumerable<BestResponse> Each(

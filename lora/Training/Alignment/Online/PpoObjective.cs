@@ -5,7 +5,8 @@ namespace CudaLora.Lora;
 /// <summary>
 /// PPO's loss on sampled responses (Schulman et al. 2017): the mean over their tokens of the clipped policy loss
 /// max(-A ρ, -A clip(ρ, 1 ± ε)) with ρ = π / π_old, plus <c>vf_coef</c> times the mean over their states of the clipped
-/// value loss, minus <c>entropy_coef</c> times the mean entropy. The mean over states is taken in each micro-batch. Batches hold <see cref="RolloutExample"/>.
+/// value loss, minus <c>entropy_coef</c> times the mean entropy. The mean over states is taken in each micro-batch.
+/// Batches hold <see cref="RolloutExample"/>.
 /// </summary>
 /// <param name="options">Clip ranges, weights and the temperature.</param>
 /// <param name="head">The value head.</param>
