@@ -96,8 +96,11 @@ internal sealed class AlignReport(AlignResult result, RunFacts facts, string fol
             text.Append("The lab experiment: the reward counts how often an answer says thank, and nothing holds the ")
                 .Append("policy to the reference.\n\n![reward hacking](hacked.png)\n\n");
             var hacked = result.Others.Single(other => other.Name == "hacked").Report;
-            foreach (var (prompt, response) in hacked.Samples.Take(HackedSamples).Select(s => (s.Prompt.Text, s.Response)))
-                text.Append(CultureInfo.InvariantCulture, $"- {prompt} `{Figures.OneLine(response, 80)}`\n");
+            foreach (var sample in hacked.Samples.Take(HackedSamples))
+            {
+                var response = Figures.OneLine(sample.Response, 80);
+                text.Append(CultureInfo.InvariantCulture, $"- {sample.Prompt.Text} `{response}`\n");
+            }
             text.Append('\n');
         }
         text.Append("| prompt | right | after SFT | after PPO |\n|---|---|---|---|\n");
