@@ -12,13 +12,24 @@ internal static unsafe class AttentionRows<TLanes, TVec>
     // Below this e^x is taken for 0: smaller powers would leave the exponent field.
     private const float Lowest = -86f;
 
+    /// <summary>The largest of the row; minus infinity only where nothing in it is to be seen, so NaN is not.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static float Highest(float* row, int count)
     {
-        TVec highest = TLanes.Splat(float.NegativeInfinity);
+        TVec vector = TLanes.Splat(float.NegativeInfinity);
         for (int i = 0; i < count; i += TLanes.Width)
-            highest = TLanes.Max(highest, TLanes.Load(row + i));
-        return TLanes.Highest(highest);
+            vector = TLanes.Max(vector, TLanes.Load(row + i));
+        float highest = TLanes.Highest(vector);
+        // The hardware's maximum may drop NaN; beside a finite one the exponentials keep it.
+        return float.IsNegativeInfinity(highest) && HasNaN(row, count) ? float.NaN : highest;
+    }
+
+    private static bool HasNaN(float* row, int count)
+    {
+        bool found = false;
+        for (int i = 0; i < count; i++)
+            found |= float.IsNaN(row[i]);
+        return found;
     }
 
     /// <summary>row = e^(row - max), of arguments up to 0; returns the sum.</summary>

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using CudaLora.Cli;
 
 namespace CudaLora.Tests;
 
@@ -81,7 +82,8 @@ public sealed class QuantizeCommandTests(TinyModelFolder tiny) : IClassFixture<T
         Assert.Contains("\"init_lora_weights\": true", File.ReadAllText(folder.File("a/adapter_config.json")));
         CliRun.Of(
             "train", "--model", tiny.Model, "--data", tiny.Data, "--max-steps", "2", "--output", folder.File("b"),
-            "--init-lora-weights", "loftq").AssertFails(1, "LoftQ corrects 4-bit layers", "--quantize nf4");
+            "--init-lora-weights", "loftq").AssertFails(
+            ExitCode.Usage, "--init-lora-weights loftq needs --quantize nf4");
     }
 
     [Fact]

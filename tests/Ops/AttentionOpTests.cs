@@ -157,6 +157,23 @@ public class AttentionOpTests
         Assert.All(v.Grad!.ToArray(), value => Assert.Equal(0, value));
     }
 
+    // A query that is NaN, and none but it, is NaN afterwards: a run that diverged is not hidden.
+    [Theory, OnDevices]
+    public void NaN_IsNotHidden(string device)
+    {
+        using var scope = OpCheck.On(device);
+        foreach (var queries in (int[])[1, 4])
+        {
+            var values = Enumerable.Range(0, queries * 2 * 8).Select(i => MathF.Sin(i)).ToArray();
+            Array.Fill(values, float.NaN, (queries - 1) * 16 + 8, 8); // the last query's second head
+            var q = Tensor.From(values, Shape.Of(1, queries, 2, 8));
+            var k = GradientCheck.Leaf(3, Shape.Of(1, 4, 1, 8), requiresGrad: false);
+            var y = q.Attention(k, k, new AttentionOptions { Scale = 0.3f, Causal = true }).ToArray();
+            Assert.All(y[..^8], value => Assert.True(float.IsFinite(value)));
+            Assert.All(y[^8..], value => Assert.True(float.IsNaN(value), $"{value}"));
+        }
+    }
+
     [Fact]
     public void WrongShapes_AreNamed()
     {
