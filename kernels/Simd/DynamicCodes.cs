@@ -3,12 +3,13 @@ using System.Runtime.CompilerServices;
 namespace CudaLora.Kernels.Simd;
 
 /// <summary>
-/// The search of <see cref="DynamicQuantize.Code"/> as two lookups, for normalised moments: the upper 16 bits of a float
-/// give the code of the least value that has them, and among those values lies at most one border to the next code.
+/// The search of <see cref="DynamicQuantize.Code"/> as two lookups, for normalised moments: the upper 16 bits of a
+/// float give the code of the least value that has them; among those values lies at most one border to the next code.
 /// </summary>
 internal sealed unsafe class DynamicCodes
 {
-    // Sign, exponent and 7 bits of the fraction. The closest borders, 0.007 apart just below 1, lie in bins half as wide.
+    // Sign, exponent and 7 bits of the fraction. The borders closest for their size, 0.007 apart just below 1, lie in
+    // bins half as wide.
     private const int KeyShift = 16;
     private const int One = 0x3F80;
     private const int Sign = 0x8000;
@@ -49,8 +50,8 @@ internal sealed unsafe class DynamicCodes
     }
 
     /// <summary>
-    /// For first moments: values from -1 to 1, by a rounding more at most. Codes of <see cref="QuantTables.SignedDynamic"/>
-    /// with the sign of the value, -0 included.
+    /// For first moments: values from -1 to 1, by a rounding more at most. Codes of
+    /// <see cref="QuantTables.SignedDynamic"/> with the sign of the value, -0 included.
     /// </summary>
     public static DynamicCodes Signed { get; } = new(QuantTables.SignedDynamic, true);
 

@@ -72,7 +72,7 @@ public unsafe class AdamW8BitKernelTests
         return state.P;
     });
 
-    // Codes are a staircase of the value: the ends of every bin and both sides of every border fix it; a stride besides.
+    // Codes are a staircase of the value: the ends of every bin and both sides of every border fix it. And a stride.
     [Theory]
     [InlineData(true)]
     [InlineData(false)]
@@ -80,8 +80,8 @@ public unsafe class AdamW8BitKernelTests
     {
         var map = signed ? QuantTables.SignedDynamic : QuantTables.UnsignedDynamic;
         var values = new List<float>();
-        for (long bits = 0; bits <= 0x3F800003; bits += bits % 65536 == 65535 ? 1 : Math.Min(577, 65535 - bits % 65536))
-            values.Add(BitConverter.Int32BitsToSingle((int)bits));
+        for (var bits = 0; bits <= 0x3F800003; bits += Math.Clamp(65535 - (bits % 65536), 1, 577))
+            values.Add(BitConverter.Int32BitsToSingle(bits));
         for (var i = 0; i < 255; i++)
         {
             var near = Math.Abs((map[i] + map[i + 1]) * 0.5f);
@@ -120,7 +120,14 @@ public unsafe class AdamW8BitKernelTests
             for (var i = 0; i < n; i++)
             {
                 g[i] *= MathF.Pow(10, (i / 3 % 11) - 8);
-                g[i] = (i * t % 1009) switch { 3 => 0, 5 => -0f, 7 => float.NaN, 11 => float.NegativeInfinity, _ => g[i] };
+                g[i] = ((long)i * t % 1009) switch
+                {
+                    3 => 0,
+                    5 => -0f,
+                    7 => float.NaN,
+                    11 => float.NegativeInfinity,
+                    _ => g[i],
+                };
                 // Blocks of zeros, of subnormals, and one whose second moment overflows.
                 g[i] = (i / 256) switch { 5 => 0, 6 => g[i] * 1e-40f, 7 => g[i] * 1e-25f, _ => g[i] };
             }
@@ -129,7 +136,8 @@ public unsafe class AdamW8BitKernelTests
             var step = new AdamWStep(0.01, 0.9, 0.999, 1e-8, 0.1, t, t == 3 ? 0.7 : 1);
             Step(state, g, step);
             PlainStep(plain, g, step);
-            Assert.Equal(plain.P.Select(BitConverter.SingleToInt32Bits), state.P.Select(BitConverter.SingleToInt32Bits));
+            Assert.Equal(Array.ConvertAll(plain.P, BitConverter.SingleToInt32Bits),
+                Array.ConvertAll(state.P, BitConverter.SingleToInt32Bits));
             Assert.Equal(plain.MScale, state.MScale);
             Assert.Equal(plain.VScale, state.VScale);
             Assert.True(plain.M.AsSpan().SequenceEqual(state.M), $"codes of m, step {t}");
