@@ -29,6 +29,10 @@ public static partial class TensorOps
 
 internal sealed unsafe class ConcatOp : Op
 {
+    // On the CPU: wider rows are copied part by part, for a row is one thread's.
+    private const int WidestJoined = 16384;
+    private const int MaxJoined = 64;
+
     private readonly int axis;
 
     public ConcatOp(ReadOnlySpan<Tensor> parts, int axis)
@@ -43,6 +47,11 @@ internal sealed unsafe class ConcatOp : Op
     protected override void ForwardCpu(Tensor y)
     {
         var whole = AxisSplit.Of(Name, y, axis);
+        if (InputCount <= MaxJoined && (long)whole.Extent * whole.Inner <= WidestJoined)
+        {
+            Join(y, whole);
+            return;
+        }
         long offset = 0;
         for (var i = 0; i < InputCount; i++)
         {
@@ -52,6 +61,14 @@ internal sealed unsafe class ConcatOp : Op
                 whole.Outer, length);
             offset += length;
         }
+    }
+
+    private void Join(Tensor y, in AxisSplit whole)
+    {
+        Span<RowPart> parts = stackalloc RowPart[MaxJoined];
+        for (var i = 0; i < InputCount; i++)
+            parts[i] = new RowPart(Input(i).Pointer<float>(), Input(i).Shape[axis] * whole.Inner);
+        BlockCopyKernel.Join(parts[..InputCount], y.Pointer<float>(), whole.Outer);
     }
 
     protected override void BackwardCpu(Tensor y, Tensor dy)

@@ -25,6 +25,58 @@ public static unsafe class BlockCopyKernel
         Workers.Run(ref body, checked(Split.Items(blocks, body.BlocksPerItem) * pieces));
     }
 
+    /// <summary>
+    /// Joins rows: to[i width ..], width the sum of all lengths, = row i of the first part, then of the next. Written
+    /// from front to back, which memory takes faster than every part's places in turn.
+    /// </summary>
+    /// <param name="parts">Contiguous rows each; not empty.</param>
+    /// <param name="to">The joined rows.</param>
+    /// <param name="rows">Rows of each part.</param>
+    public static void Join(ReadOnlySpan<RowPart> parts, float* to, int rows)
+    {
+        long width = 0;
+        foreach (var part in parts)
+            width += part.Length;
+        fixed (RowPart* first = parts)
+        {
+            var perItem = Split.Rows(checked((int)width));
+            var body = new JoinBody
+            {
+                Parts = first,
+                PartCount = parts.Length,
+                To = to,
+                Width = width,
+                Rows = rows,
+                RowsPerItem = perItem,
+            };
+            Workers.Run(ref body, Split.Items(rows, perItem));
+        }
+    }
+
+    private struct JoinBody : IParallelBody
+    {
+        public RowPart* Parts;
+        public float* To;
+        public long Width;
+        public int PartCount, Rows, RowsPerItem;
+
+        public readonly void Execute(int item)
+        {
+            var first = item * RowsPerItem;
+            var end = Math.Min(Rows, first + RowsPerItem);
+            var to = To + first * Width;
+            for (var row = first; row < end; row++)
+            {
+                for (var i = 0; i < PartCount; i++)
+                {
+                    var length = Parts[i].Length;
+                    Vectors.Copy(Parts[i].From + (long)row * length, to, length, false);
+                    to += length;
+                }
+            }
+        }
+    }
+
     private struct Body : IParallelBody
     {
         public float* From, To;
@@ -42,4 +94,16 @@ public static unsafe class BlockCopyKernel
                 Vectors.Copy(From + i * FromStride + start, To + i * ToStride + start, n, Accumulate);
         }
     }
+}
+
+/// <summary>Contiguous rows that become part of wider ones.</summary>
+/// <param name="from">The first row.</param>
+/// <param name="length">Elements per row.</param>
+public readonly unsafe struct RowPart(float* from, int length)
+{
+    /// <summary>The first row.</summary>
+    public float* From { get; } = from;
+
+    /// <summary>Elements per row.</summary>
+    public int Length { get; } = length;
 }

@@ -72,6 +72,116 @@ public unsafe class AdamW8BitKernelTests
         return state.P;
     });
 
+    // Codes are a staircase of the value: the ends of every bin and both sides of every border fix it. And a stride.
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void Codes_AreThoseOfTheSearch(bool signed)
+    {
+        var map = signed ? QuantTables.SignedDynamic : QuantTables.UnsignedDynamic;
+        var values = new List<float>();
+        for (var bits = 0; bits <= 0x3F800003; bits += Math.Clamp(65535 - (bits % 65536), 1, 577))
+            values.Add(BitConverter.Int32BitsToSingle(bits));
+        for (var i = 0; i < 255; i++)
+        {
+            var near = Math.Abs((map[i] + map[i + 1]) * 0.5f);
+            for (var step = -3; step <= 3; step++)
+                values.Add(BitConverter.Int32BitsToSingle(BitConverter.SingleToInt32Bits(near) + step));
+        }
+        if (signed)
+            values.AddRange(values.ConvertAll(x => -x));
+        var x = values.ToArray();
+        var codes = new byte[x.Length];
+        fixed (float* from = x, table = map)
+        fixed (byte* to = codes)
+        {
+            (signed ? DynamicCodes.Signed : DynamicCodes.Unsigned).Encode(from, x.Length, to);
+            var wrong = 0;
+            for (var i = 0; i < x.Length; i++)
+            {
+                var code = DynamicQuantize.Code(x[i], table);
+                wrong += codes[i] == (signed && float.IsNegative(x[i]) ? Math.Min(code, 126) : code) ? 0 : 1;
+            }
+            Assert.Equal(0, wrong);
+        }
+    }
+
+    // One value at a time, as the formula is written: the same bits, wherever a vector ends and whatever the gradient.
+    [Theory]
+    [InlineData(1)]
+    [InlineData(255)]
+    [InlineData(20_011)]
+    public void Bits_AreThoseOfThePlainLoop(int n)
+    {
+        State state = New(Nf4Tests.Normal(n, 1)), plain = New([.. state.P]);
+        for (var t = 1; t <= 8; t++)
+        {
+            var g = Nf4Tests.Normal(n, (ulong)t + 3);
+            for (var i = 0; i < n; i++)
+            {
+                g[i] *= MathF.Pow(10, (i / 3 % 11) - 8);
+                g[i] = ((long)i * t % 1009) switch
+                {
+                    3 => 0,
+                    5 => -0f,
+                    7 => float.NaN,
+                    11 => float.NegativeInfinity,
+                    _ => g[i],
+                };
+                // Blocks of zeros, of subnormals, and one whose second moment overflows.
+                g[i] = (i / 256) switch { 5 => 0, 6 => g[i] * 1e-40f, 7 => g[i] * 1e-25f, _ => g[i] };
+            }
+            if (n > 3000)
+                (g[2048], g[2049], g[2304]) = (1e30f, -1e30f, t == 2 ? -3e38f : 1);
+            var step = new AdamWStep(0.01, 0.9, 0.999, 1e-8, 0.1, t, t == 3 ? 0.7 : 1);
+            Step(state, g, step);
+            PlainStep(plain, g, step);
+            Assert.Equal(Array.ConvertAll(plain.P, BitConverter.SingleToInt32Bits),
+                Array.ConvertAll(state.P, BitConverter.SingleToInt32Bits));
+            Assert.Equal(plain.MScale, state.MScale);
+            Assert.Equal(plain.VScale, state.VScale);
+            Assert.True(plain.M.AsSpan().SequenceEqual(state.M), $"codes of m, step {t}");
+            Assert.True(plain.V.AsSpan().SequenceEqual(state.V), $"codes of v, step {t}");
+        }
+    }
+
+    private static void PlainStep(State state, float[] gradient, AdamWStep step)
+    {
+        float beta1 = (float)step.Beta1, beta2 = (float)step.Beta2, scale = (float)step.GradientScale;
+        var root = Math.Sqrt(1 - Math.Pow(step.Beta2, step.Step));
+        var rate = (float)(-step.LearningRate * root / (1 - Math.Pow(step.Beta1, step.Step)));
+        float epsilon = (float)(step.Epsilon * root), keep = (float)(1 - (step.LearningRate * step.WeightDecay));
+        float[] m = new float[gradient.Length], v = new float[gradient.Length];
+        fixed (float* signed = QuantTables.SignedDynamic, unsigned = QuantTables.UnsignedDynamic)
+        {
+            for (var first = 0; first < m.Length; first += 256)
+            {
+                var (block, end) = (first / 256, Math.Min(first + 256, m.Length));
+                float most1 = 0, most2 = 0;
+                for (var i = first; i < end; i++)
+                {
+                    var g = gradient[i] * scale;
+                    if (float.IsFinite(g))
+                    {
+                        m[i] = (beta1 * signed[state.M[i]] * state.MScale[block]) + ((1 - beta1) * g);
+                        v[i] = (beta2 * unsigned[state.V[i]] * state.VScale[block]) + ((1 - beta2) * g * g);
+                        state.P[i] = (state.P[i] + (rate * m[i] / (MathF.Sqrt(v[i]) + epsilon))) * keep;
+                    }
+                    (most1, most2) = (Math.Max(most1, Math.Abs(m[i])), Math.Max(most2, v[i]));
+                }
+                (state.MScale[block], state.VScale[block]) = (most1, most2);
+                for (var i = first; i < end; i++)
+                {
+                    var code = DynamicQuantize.Code(m[i] * (1 / Math.Max(most1, 1e-38f)), signed);
+                    if (float.IsNegative(signed[code]) != float.IsNegative(m[i]))
+                        code += m[i] > 0 ? 1 : -1;
+                    state.M[i] = (byte)Math.Clamp(code, 0, 255);
+                    state.V[i] = (byte)DynamicQuantize.Code(v[i] * (1 / Math.Max(most2, 1e-38f)), unsigned);
+                }
+            }
+        }
+    }
+
     private static State New(float[] p)
     {
         var blocks = (p.Length + 255) / 256;

@@ -18,6 +18,21 @@ public class ConcatTests
         Assert.Equal(b.ToArray()[12], y.ToArray()[27]);
     }
 
+    // Rows that several work items share out, and rows too wide for one.
+    [Theory]
+    [InlineData(45, 700, 1, 300)]
+    [InlineData(3, 20_000, 7, 16_384)]
+    public void LargeRows_LieSideBySide(int rows, int first, int second, int third)
+    {
+        using var scope = OpCheck.On("cpu");
+        int[] widths = [first, second, third];
+        Tensor[] parts = [.. widths.Select((width, i) => OpCheck.Leaf(i + 1, rows, width))];
+        var values = Array.ConvertAll(parts, part => part.ToArray());
+        var expected = Enumerable.Range(0, rows)
+            .SelectMany(row => widths.SelectMany((width, i) => values[i].Skip(row * width).Take(width)));
+        Assert.Equal(expected, TensorOps.Concat(1, parts).ToArray());
+    }
+
     [Theory, OnDevices]
     public void Gradient_MatchesDifferences(string device)
     {
