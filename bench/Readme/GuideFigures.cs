@@ -15,9 +15,11 @@ internal static class GuideFigures
         ("e2e-qlora", "TinyStories-656K on E2E, QLoRA r 8"),
     ];
 
-    public static string Compare(string results)
+    /// <summary>The table of a comparison of methods.</summary>
+    /// <param name="folder">Where it lies in the results.</param>
+    public static Func<string, string> Compare(string folder) => results =>
     {
-        var compare = Json(results, "compare-quick", "compare.json");
+        var compare = Json(results, folder, "compare.json");
         var text = new StringBuilder();
         text.Append(CultureInfo.InvariantCulture, $"`{compare["command"]}`, {compare["steps"]} steps:\n\n");
         text.Append("| method | trained | share | held-out loss | peak memory | file |\n")
@@ -32,7 +34,7 @@ internal static class GuideFigures
                 .Append($"| {Figures.Bytes((long)method["file_bytes"]!)} |\n");
         }
         return text.ToString();
-    }
+    };
 
     public static string Memory(string results)
     {

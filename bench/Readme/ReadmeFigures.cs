@@ -8,11 +8,11 @@ namespace CudaLora.Bench.Readme;
 /// </summary>
 internal static class ReadmeFigures
 {
-    /// <summary>The results README.md shows first.</summary>
-    public const string Results = "bench/results/epyc-milan-2c";
+    /// <summary>The results that are shown.</summary>
+    public const string Results = "bench/results/epyc-avx512-2c";
 
-    /// <summary>Those of the guide.</summary>
-    public const string GuideResults = "bench/results/epyc-avx512-2c";
+    // Of a machine without AVX-512.
+    private const string NarrowResults = "bench/results/epyc-milan-2c";
 
     private const string FileName = "README.md";
     private const string End = "<!-- end figures -->";
@@ -23,17 +23,20 @@ internal static class ReadmeFigures
         [FileName] =
         [
             ("bundled", Results, RunFigures.Bundled), ("peers", Results, PeerFigures.Table),
-            ("peers with AVX-512", GuideResults, PeerFigures.Table), ("emulator", Results, EmulatorFigures.Sentence),
-            ("runs", Results, RunFigures.Table), ("processes", GuideResults, ProcessFigures.Table),
+            ("peers with AVX2", NarrowResults, PeerFigures.Short), ("emulator", Results, EmulatorFigures.Sentence),
+            ("runs", Results, RunFigures.Table), ("processes", Results, ProcessFigures.Table),
+            ("alignment", Results, AlignmentFigures.Table),
         ],
         ["lora/README.md"] =
         [
-            ("lab parameters", GuideResults, LabFigures.Parameters), ("lab init", GuideResults, LabFigures.Init),
-            ("lab rank", GuideResults, LabFigures.Rank), ("lab placement", GuideResults, LabFigures.Placement),
-            ("lab sweep", GuideResults, LabFigures.Sweep), ("lab quantization", GuideResults, LabFigures.Quantization),
-            ("compare quick", GuideResults, GuideFigures.Compare), ("memory", GuideResults, GuideFigures.Memory),
-            ("lab kernel", GuideResults, LabFigures.Kernel), ("trace", GuideResults, LabFigures.Trace),
-            ("align", GuideResults, GuideFigures.Align),
+            ("lab parameters", Results, LabFigures.Parameters), ("lab init", Results, LabFigures.Init),
+            ("lab rank", Results, LabFigures.Rank), ("lab placement", Results, LabFigures.Placement),
+            ("lab sweep", Results, LabFigures.Sweep), ("lab quantization", Results, LabFigures.Quantization),
+            ("compare quick", Results, GuideFigures.Compare("compare-quick")),
+            ("compare", Results, GuideFigures.Compare("compare")),
+            ("compare e2e", Results, GuideFigures.Compare("compare-e2e")), ("memory", Results, GuideFigures.Memory),
+            ("lab kernel", Results, LabFigures.Kernel), ("trace", Results, LabFigures.Trace),
+            ("align", Results, GuideFigures.Align),
         ],
     };
 

@@ -12,7 +12,7 @@ internal static class RunFigures
     [
         ("bundled", "bundled model, bundled instructions"),
         ("alpaca", "TinyStories-656K on 1,000 alpaca records"),
-        ("e2e", "TinyStories-656K on E2E"),
+        ("e2e-lora", "TinyStories-656K on E2E"),
     ];
 
     /// <summary>What the first command of README ends with.</summary>
@@ -22,7 +22,7 @@ internal static class RunFigures
         double before = (double)run["eval_loss_before"]!, after = (double)run["eval_loss_after"]!;
         var (seconds, answers) = ((double)run["train_runtime_s"]!, (int)run["exact_match_samples"]!);
         return string.Create(CultureInfo.InvariantCulture, $"""
-            This is what it ended with on two cores of an EPYC (no AVX-512), {seconds:0} seconds of training:
+            This is what it ended with on two cores of an EPYC (AVX-512), {seconds:0} seconds of training:
 
             ```
             held out              before       after
