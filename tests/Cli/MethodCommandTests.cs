@@ -106,10 +106,10 @@ public sealed class MethodCommandTests(TinyModelFolder tiny) : IClassFixture<Tin
 
     [Theory]
     [InlineData("--target-r must not be above --init-r", "--method", "adalora", "--target-r", "13")]
-    [InlineData("--tinit must be below --max-steps - --tfinal", "--method", "adalora", "--max-steps", "10", "--tinit", "8",
-        "--tfinal", "2")]
-    [InlineData("--num-virtual-tokens must leave room in the model's context (max_position_embeddings)", "--method", "prefix",
-        "--num-virtual-tokens", "100000")]
+    [InlineData("--tinit must be below --max-steps - --tfinal", "--method", "adalora", "--max-steps", "10",
+        "--tinit", "8", "--tfinal", "2")]
+    [InlineData("--num-virtual-tokens must leave room in the model's context (max_position_embeddings)",
+        "--method", "prefix", "--num-virtual-tokens", "100000")]
     [InlineData("--target-modules [embed_tokens] cannot be combined with --method dora", "--method", "dora",
         "--target-modules", "embed_tokens")]
     [InlineData("--target-modules .*embed.* cannot be combined with --use-dora", "--use-dora", "--quantize", "nf4",
@@ -124,6 +124,12 @@ public sealed class MethodCommandTests(TinyModelFolder tiny) : IClassFixture<Tin
     [InlineData("--init-lora-weights loftq needs --quantize nf4", "--init-lora-weights", "loftq")]
     [InlineData("--modules-to-save q_proj cannot be combined with --quantize nf4", "--quantize", "nf4",
         "--modules-to-save", "q_proj")]
+    [InlineData("--modules-to-save q_proj cannot be combined with --quantize nf4", "--method", "adalora",
+        "--quantize", "nf4", "--modules-to-save", "q_proj")]
+    [InlineData("--modules-to-save q_proj cannot be combined with --quantize nf4", "--method", "vera",
+        "--quantize", "nf4", "--modules-to-save", "q_proj")]
+    [InlineData("--modules-to-save q_proj cannot be combined with --quantize nf4", "--method", "ia3",
+        "--quantize", "nf4", "--modules-to-save", "q_proj")]
     [InlineData("--feedforward-modules [q_proj] must be among --target-modules", "--method", "ia3",
         "--feedforward-modules", "q_proj")]
     public void CombinationsThatCannotBeAreRefusedBeforeAnythingIsLoaded(string message, params string[] args)

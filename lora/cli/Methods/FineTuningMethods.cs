@@ -58,6 +58,11 @@ internal static partial class FineTuningMethods
     /// <exception cref="UsageException">Names both settings, or the setting and the model's.</exception>
     public static void Check(FineTuningMethod method, SettingValues values, ModelConfig model)
     {
+        var codes = values.Get(QuantizeSettings.OnLoad);
+        if (codes != "none" && values.Get(AdapterSettings.ModulesToSave).FirstOrDefault(IsInsideBlock) is { } whole)
+            throw new UsageException(
+                $"{AdapterSettings.ModulesToSave.Flag} {whole} cannot be combined with {QuantizeSettings.OnLoad.Flag} "
+                + $"{codes}: a layer that trains in full needs weights of floats");
         try
         {
             method.Check(values, model);
@@ -75,6 +80,10 @@ internal static partial class FineTuningMethods
     // One with an underscore: the others are words of the language too.
     [GeneratedRegex(@"\b[a-z]+(_[a-z]+)+\b|\b(tinit|tfinal)\b")]
     private static partial Regex Word();
+
+    // Of the linear layers the output layer alone stays in floats.
+    private static bool IsInsideBlock(string module) =>
+        module[(module.LastIndexOf('.') + 1)..] is not ("embed_tokens" or "lm_head" or "score" or "wte" or "wpe");
 
     private static bool Takes(FineTuningMethod method, Setting setting) =>
         setting == MethodSettings.StartAdapter ? method.GoesOn : method.Settings.Contains(setting);

@@ -21,15 +21,10 @@ internal sealed class LoraMethod(string name, string summary, double rate) : Fin
             RequireLinear(values, model, $"{AdapterSettings.Init.Flag} eva");
         if (config.InitLoraWeights == LoraInit.LoftQ && config.UseDora)
             throw new UsageException($"{method} cannot be combined with {AdapterSettings.Init.Flag} loftq");
-        var codes = values.Get(QuantizeSettings.OnLoad);
-        if (config.InitLoraWeights == LoraInit.LoftQ && codes == "none")
+        if (config.InitLoraWeights == LoraInit.LoftQ && values.Get(QuantizeSettings.OnLoad) == "none")
             throw new UsageException(
                 $"{AdapterSettings.Init.Flag} loftq needs {QuantizeSettings.OnLoad.Flag} nf4: it corrects 4-bit "
                 + "weights");
-        if (codes != "none" && config.ModulesToSave.FirstOrDefault(IsInsideBlock) is { } whole)
-            throw new UsageException(
-                $"{AdapterSettings.ModulesToSave.Flag} {whole} cannot be combined with {QuantizeSettings.OnLoad.Flag} "
-                + $"{codes}: a layer that trains in full needs weights of floats");
     }
 
     public override IFineTuning Begin(MethodContext context)
@@ -47,10 +42,6 @@ internal sealed class LoraMethod(string name, string summary, double rate) : Fin
             _ => new AdapterFineTuning(adapter, Name),
         };
     }
-
-    // Of the linear layers the output layer alone stays in floats.
-    private static bool IsInsideBlock(string module) =>
-        module[(module.LastIndexOf('.') + 1)..] is not ("embed_tokens" or "lm_head" or "score" or "wte" or "wpe");
 
     private LoraAdapter Adapter(MethodContext context)
     {
