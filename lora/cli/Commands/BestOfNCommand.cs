@@ -93,7 +93,7 @@ internal sealed class BestOfNCommand() : CliCommand(
         ResponseLength = values.Get(OnlineSettings.ResponseLength),
         Temperature = values.Get(OnlineSettings.Temperature),
         MissingEosPenalty = values.Get(OnlineSettings.MissingEos),
-        RolloutBatchSize = Math.Max(values.Get(BatchSize), 1),
+        RolloutBatchSize = values.Get(BatchSize),
     };
 
     // What cudalora train reads; the rewards are for people.

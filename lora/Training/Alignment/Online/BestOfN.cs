@@ -24,9 +24,8 @@ public static class BestOfN
         CausalLM model, OnlineRun run, OnlineOptions options, int seed, CancellationToken stop = default) =>
         [.. Each(model, run, options, seed, stop)];
 
-    /// <summary>The same, as many prompts at a time as fit in a rollout batch, so that what is done can be kept when
-    /// the
-    /// rest is given up.</summary>
+    /// <summary>The same, as many prompts at a time as fit in a rollout batch: what is done can be kept when the rest
+    /// is given up.</summary>
     /// <inheritdoc cref="Select"/>
     public static IEnumerable<BestResponse> Each(
         CausalLM model, OnlineRun run, OnlineOptions options, int seed, CancellationToken stop = default)
@@ -42,7 +41,7 @@ public static class BestOfN
                 example => example.Sample);
             var rewards = RewardCall.Score(run.Reward, samples, part);
             for (var i = 0; i < rewards.Length; i++)
-                rewards[i] -= samples[i].IsFinished ? 0 : (float)options.MissingEosPenalty;
+                rewards[i] = options.Counted(samples[i], rewards[i]);
             for (var first = 0; first < samples.Length; first += options.Generations)
                 yield return Best(samples, rewards, first, options.Generations);
         }

@@ -41,6 +41,10 @@ public record OnlineOptions
     /// <summary>Responses of a step.</summary>
     public int Responses => Prompts * Generations;
 
+    /// <summary>What a sample's reward counts: less the penalty, if it did not end by itself.</summary>
+    internal float Counted(RewardSample sample, float reward) =>
+        reward - (float)(sample.IsFinished ? 0 : MissingEosPenalty);
+
     /// <summary>Checks the ranges.</summary>
     /// <exception cref="UserErrorException">A value is outside its range.</exception>
     public virtual void Validate()

@@ -161,7 +161,7 @@ public abstract class OnlineTrainer
         }
         observer.OnSamples(step, samples, rewards);
         for (var i = 0; i < examples.Length; i++)
-            examples[i].Reward = rewards[i] - (float)(samples[i].IsFinished ? 0 : options.MissingEosPenalty);
+            examples[i].Reward = options.Counted(samples[i], rewards[i]);
         var scores = rewards.Select(r => (double)r).ToArray();
         var lengths = examples.Select(e => (double)e.Count).ToArray();
         return new Dictionary<string, double>
