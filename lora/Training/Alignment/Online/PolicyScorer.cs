@@ -34,7 +34,7 @@ internal sealed class PolicyScorer(
             inputs.Begin();
             completions.Prepare(batch, inputs);
             if (head is not null)
-                states.Prepare(batch, inputs);
+                states.Prepare(batch, completions.Width, inputs);
             inputs.Commit();
             ScoreBatch(inputs);
             inputs.Used();

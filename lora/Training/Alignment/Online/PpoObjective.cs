@@ -28,7 +28,7 @@ public sealed class PpoObjective(PpoOptions options, ValueHead head) : IMeasured
         completions.SetTokens("mask", batch, inputs, (_, _) => 1);
         completions.SetTokens("old", batch, inputs, (e, k) => ((RolloutExample)e).LogProbs[k]);
         completions.SetTokens("advantages", batch, inputs, (e, k) => ((RolloutExample)e).Advantages[k]);
-        var count = states.Prepare(batch, inputs);
+        var count = states.Prepare(batch, completions.Width, inputs);
         states.Set("known", batch, inputs, (_, _) => 1);
         states.Set("values", batch, inputs, (e, s) => e.Values[s]);
         states.Set("returns", batch, inputs, (e, s) => e.Returns[s]);

@@ -13,11 +13,13 @@ internal sealed class StateInputs
     private int width;
 
     /// <summary>Writes the places of the states. The grid is one column wider than that of the tokens.</summary>
+    /// <param name="batch">Sampled responses.</param>
+    /// <param name="tokens">Columns of the tokens' grid (K).</param>
+    /// <param name="inputs">Takes the places.</param>
     /// <returns>States of the batch.</returns>
-    public int Prepare(Batch batch, InputSet inputs)
+    public int Prepare(Batch batch, int tokens, InputSet inputs)
     {
-        width = batch.Examples.Max(example => example.LabelCount);
-        width = ((width + inputs.Multiple - 1) / inputs.Multiple * inputs.Multiple) + 1;
+        width = tokens + 1;
         if (places.Length < batch.B * width)
             (places, values) = (new int[batch.B * width], new float[batch.B * width]);
         places.AsSpan(0, batch.B * width).Clear();
