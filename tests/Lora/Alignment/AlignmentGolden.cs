@@ -72,6 +72,15 @@ internal sealed class AlignmentGolden : IDisposable
         })];
     }
 
+    /// <summary>The rows as responses that PPO samples.</summary>
+    public RolloutExample[] Rollouts() => Rows((i, ids, labels) => new RolloutExample(
+        ids, labels,
+        new RewardSample(
+            new PromptRecord(new PromptExample("", "")), ids[..Lengths[i].Prompt], ids[Lengths[i].Prompt..], "", true))
+    {
+        IsRewardedAfterEnd = Lengths[i].Response < ResponseLength,
+    });
+
     /// <summary>All rows as one batch.</summary>
     public static Batch Batch(IReadOnlyList<SftExample> rows)
     {

@@ -136,12 +136,7 @@ public class CudaAlignmentTests
 
     private static RolloutExample[] Rollouts(AlignmentGolden golden)
     {
-        var rows = golden.Rows((i, ids, labels) => new RolloutExample(ids, labels, new RewardSample(
-            new PromptRecord(new PromptExample("", "")), ids[..golden.Lengths[i].Prompt],
-            ids[golden.Lengths[i].Prompt..], "", true))
-        {
-            IsRewardedAfterEnd = golden.Lengths[i].Response < golden.ResponseLength,
-        });
+        var rows = golden.Rollouts();
         for (var i = 0; i < rows.Length; i++)
         {
             rows[i].LogProbs = golden.Row("ppo.logprobs", i);

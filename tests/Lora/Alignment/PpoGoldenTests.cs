@@ -95,7 +95,7 @@ public class PpoGoldenTests
                 _ => GrpoLoss.Dapo,
             },
         };
-        var examples = Examples(golden);
+        var examples = golden.Rollouts();
         new PolicyScorer(golden.Model, null, 1, 4, usesReference: true).Score(examples);
         var advantages = golden.Values("grpo.loss_advantages");
         for (var i = 0; i < examples.Length; i++)
@@ -181,21 +181,13 @@ public class PpoGoldenTests
 
     private static RolloutExample[] Scored(AlignmentGolden golden, ValueHead head, PpoOptions options)
     {
-        var examples = Examples(golden);
+        var examples = golden.Rollouts();
         var scores = golden.Values("ppo.scores");
         new PolicyScorer(golden.Model, head, options.Temperature, 4, usesReference: true).Score(examples);
         for (var i = 0; i < examples.Length; i++)
             examples[i].Reward = scores[i];
         return examples;
     }
-
-    private static RolloutExample[] Examples(AlignmentGolden golden) => golden.Rows((i, ids, labels) =>
-        new RolloutExample(ids, labels, new RewardSample(
-            new PromptRecord(new PromptExample("", "")), ids[..golden.Lengths[i].Prompt],
-            ids[golden.Lengths[i].Prompt..], "", true))
-        {
-            IsRewardedAfterEnd = golden.Lengths[i].Response < golden.ResponseLength,
-        });
 
     private static RolloutExample Example(float[] policy, float[] reference) =>
         new([0, 1, 2], [SftExample.Ignored, 1, 2], new RewardSample(
