@@ -1,7 +1,6 @@
 using System.Globalization;
 using CudaLora.Engine;
 using ScottPlot;
-using ScottPlot.TickGenerators;
 
 namespace CudaLora.Cli;
 
@@ -44,8 +43,6 @@ internal static class RooflineChart
         plot.XLabel("operations per byte", size: 15);
         plot.YLabel("GFLOP/s", size: 15);
         plot.Grid.MajorLineColor = Color.FromHex("#e4e4e4");
-        plot.Axes.Bottom.TickGenerator = Powers();
-        plot.Axes.Left.TickGenerator = Powers();
         var most = report.Rows.Select(row => Place(row).Intensity).Where(double.IsFinite).DefaultIfEmpty(1).Max();
         foreach (var ceiling in report.Ceilings) Roof(plot, ceiling, 2 * most);
         var groups = report.Rows.GroupBy(row => row.Group).ToArray();
@@ -58,6 +55,11 @@ internal static class RooflineChart
             points.MarkerSize = 9;
             points.LegendText = groups[i].Key;
         }
+        plot.Axes.AutoScale();
+        plot.Axes.Left.MinimumSize = 90; // numbers that are set by hand are not measured
+        var limits = plot.Axes.GetLimits();
+        LogTicks.Set(plot.Axes.Bottom, limits.Left, limits.Right, Number);
+        LogTicks.Set(plot.Axes.Left, limits.Bottom, limits.Top, Number);
         plot.ShowLegend(Alignment.LowerRight);
         plot.Legend.FontSize = 13;
         ChartFont.Register();
@@ -79,9 +81,5 @@ internal static class RooflineChart
         line.LegendText = $"ceilings of {ceiling.Device}";
     }
 
-    private static NumericAutomatic Powers() => new()
-    {
-        IntegerTicksOnly = true,
-        LabelFormatter = power => Math.Pow(10, power).ToString("#,0.#####", CultureInfo.InvariantCulture),
-    };
+    private static string Number(double value) => value.ToString("#,0.#####", CultureInfo.InvariantCulture);
 }

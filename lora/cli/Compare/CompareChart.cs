@@ -10,8 +10,6 @@ internal static class CompareChart
     private const int Width = 960;
     private const int Height = 600;
 
-    private static readonly int[] Steps = [1, 2, 5]; // of a decade
-
     public static void Write(string folder, IReadOnlyList<CompareRow> rows, int steps)
     {
         CompareRow[] done = [.. rows.Where(row => row.Error is null)];
@@ -44,7 +42,7 @@ internal static class CompareChart
         var (left, right) = Range(points.Select(p => p.X));
         var (bottom, top) = Range(points.SelectMany(p => Ends(p.Row.Loss)));
         plot.Axes.SetLimits(left, right, bottom, top);
-        if (logarithmic) TickDecades(plot, left, right);
+        if (logarithmic) LogTicks.Set(plot.Axes.Bottom, left, right, Count);
         // In pixels of the part between the axes.
         AddNames(plot, points, new LabelPlacement(
             (left, right, (Width - 70) / (right - left)), (bottom, top, (Height - 110) / (top - bottom))));
@@ -52,20 +50,12 @@ internal static class CompareChart
             Path.Combine(folder, name), stream => stream.Write(plot.GetImageBytes(Width, Height, ImageFormat.Png)));
     }
 
-    private static void TickDecades(Plot plot, double from, double to)
+    private static string Count(double count) => count switch
     {
-        double[] at = [.. Enumerable.Range((int)Math.Floor(from), (int)Math.Ceiling(to - from) + 1)
-            .SelectMany(decade => Steps.Select(step => step * Math.Pow(10, decade)))
-            .Where(count => Math.Log10(count) > from && Math.Log10(count) < to)];
-        plot.Axes.Bottom.SetTicks([.. at.Select(Math.Log10)], [.. at.Select(Count)]);
-
-        static string Count(double count) => count switch
-        {
-            >= 1e6 => (count / 1e6).ToString("0.#", CultureInfo.InvariantCulture) + " M",
-            >= 1e3 => (count / 1e3).ToString("0.#", CultureInfo.InvariantCulture) + " k",
-            _ => count.ToString("0", CultureInfo.InvariantCulture),
-        };
-    }
+        >= 1e6 => (count / 1e6).ToString("0.#", CultureInfo.InvariantCulture) + " M",
+        >= 1e3 => (count / 1e3).ToString("0.#", CultureInfo.InvariantCulture) + " k",
+        _ => count.ToString("0", CultureInfo.InvariantCulture),
+    };
 
     private static IEnumerable<double> Ends((double Mean, double Spread) loss) =>
         [loss.Mean - loss.Spread, loss.Mean + loss.Spread];

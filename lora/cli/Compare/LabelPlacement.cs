@@ -18,13 +18,13 @@ internal sealed class LabelPlacement(
     private const double Gap = PointRadius + 2;
     private const int Rings = 8;
 
-    private readonly List<Box> _taken = [];
+    private readonly List<Box> taken = [];
 
     /// <summary>A point is here: no name may cover it.</summary>
     public void Mark(double atX, double atY)
     {
         var (px, py) = (atX * x.Scale, atY * y.Scale);
-        _taken.Add(new(px - PointRadius, py - PointRadius, px + PointRadius, py + PointRadius));
+        taken.Add(new(px - PointRadius, py - PointRadius, px + PointRadius, py + PointRadius));
     }
 
     /// <summary>The middle of the name's left edge, and where a line from the point to a far name ends.</summary>
@@ -35,7 +35,7 @@ internal sealed class LabelPlacement(
         var boxes = Around(px, py, width).ToArray();
         var at = Array.FindIndex(boxes, IsFree);
         var box = boxes[Math.Max(at, 0)];
-        _taken.Add(box);
+        taken.Add(box);
         var line = Math.Clamp(px, box.Left, box.Right);
         return new(
             box.Left / x.Scale, (box.Bottom + box.Top) / 2 / y.Scale,
@@ -64,7 +64,7 @@ internal sealed class LabelPlacement(
     private bool IsFree(Box box) =>
         box.Left > x.From * x.Scale && box.Right < x.To * x.Scale
         && box.Bottom > y.From * y.Scale && box.Top < y.To * y.Scale
-        && !_taken.Exists(box.Overlaps);
+        && !taken.Exists(box.Overlaps);
 
     private readonly record struct Box(double Left, double Bottom, double Right, double Top)
     {

@@ -49,7 +49,14 @@ internal static class LabPlot
         }
         // Little room beside the first and the last point, or steps seem to begin at -1.
         plot.Axes.Margins(horizontal: 0.03);
-        if (logY) SetPowers(plot);
+        if (logY)
+        {
+            plot.Axes.AutoScale();
+            plot.Axes.Left.MinimumSize = 70; // numbers that are set by hand are not measured
+            var range = plot.Axes.GetLimits().VerticalRange;
+            LogTicks.Set(plot.Axes.Left, range.Min, range.Max, value => value.ToString(
+                value < 1e-3 ? "0e-0" : "#,0.###", CultureInfo.InvariantCulture));
+        }
         if (curves.Count > 1) plot.ShowLegend(Edge.Right);
         return End(plot, name, title);
     }
@@ -105,21 +112,6 @@ internal static class LabPlot
         plot.YLabel(y, size: 14);
         plot.Grid.MajorLineColor = Color.FromHex("#e4e4e4");
         return plot;
-    }
-
-    // Some values of each power of ten, the fewer the more powers there are.
-    private static void SetPowers(Plot plot)
-    {
-        plot.Axes.AutoScale();
-        var range = plot.Axes.GetLimits().VerticalRange;
-        double[] steps = range.Span switch { > 4 => [1], > 1.2 => [1, 2, 5], _ => [1, 1.5, 2, 3, 4, 5, 7] };
-        double[] at = [.. Enumerable.Range((int)Math.Floor(range.Min), (int)range.Span + 3)
-            .SelectMany(power => steps.Select(step => step * Math.Pow(10, power)))
-            .Where(value => range.Contains(Math.Log10(value)))];
-        plot.Axes.Left.MinimumSize = 70; // numbers that are set by hand are not measured
-        plot.Axes.Left.SetTicks(
-            [.. at.Select(Math.Log10)],
-            [.. at.Select(value => value.ToString(value < 1e-3 ? "0e-0" : "#,0.###", CultureInfo.InvariantCulture))]);
     }
 
     private static LabPicture End(Plot plot, string name, string title)
