@@ -7,8 +7,8 @@ namespace CudaLora.Cli;
 internal abstract class OnlineCommand : CliCommand
 {
     private static readonly SettingGroup Method = new(
-        "Method", PreferenceSettings.Method, AdapterSettings.Rank, AdapterSettings.Alpha, AdapterSettings.Targets, AdapterSettings.UseRsLora,
-        AdapterSettings.Init);
+        "Method", PreferenceSettings.Method, AdapterSettings.Rank, AdapterSettings.Alpha, AdapterSettings.Targets,
+        AdapterSettings.UseRsLora, AdapterSettings.Init);
 
     protected OnlineCommand(
         string name, string summary, IReadOnlyList<Setting> own, IReadOnlyList<string> examples)

@@ -11,9 +11,9 @@ namespace CudaLora.Cli;
 /// </summary>
 internal sealed class KernelExperiment() : LabExperiment(
     "kernel", "Launches, bytes and flops of one LoRA layer: composed, block matrix and fused",
-    "y = x W0ᵀ + s (x Aᵀ) Bᵀ on the emulated device, every launch counted. Composed: one product after the other. Block "
-    + "matrix: [x | S] times [W0 | s B] as one product. Fused: the adapter's product is summed in the registers of the "
-    + "base's, by wgmma (sm_90a) or by mma.sync (sm_80 and up).")
+    "y = x W0ᵀ + s (x Aᵀ) Bᵀ on the emulated device, every launch counted. Composed: one product after the other. "
+    + "Block matrix: [x | S] times [W0 | s B] as one product. Fused: the adapter's product is summed in the registers "
+    + "of the base's, by wgmma (sm_90a) or by mma.sync (sm_80 and up).")
 {
     private const int Rank = 8;
 
@@ -23,7 +23,7 @@ internal sealed class KernelExperiment() : LabExperiment(
     public override LabReport Run(LabOptions options)
     {
         var (tokens, width) = options.Quick ? (128, 256) : (256, 512);
-        var way = Strategies.ToDictionary(strategy => strategy.ToString(), strategy =>
+        var way = Strategies.ToDictionary(strategy => strategy, strategy =>
         {
             options.Note($"kernel: {strategy}, {tokens} tokens, {width} x {width}, r {Rank}");
             return Measure(strategy, tokens, width);
@@ -39,11 +39,11 @@ internal sealed class KernelExperiment() : LabExperiment(
             ["least_forward_flops"] = leastFlops,
             ["least_forward_bytes"] = leastBytes,
             ["strategies"] = new JsonObject(way.Select(pair => KeyValuePair.Create(
-                pair.Key, (JsonNode?)new JsonObject
+                pair.Key.ToString(), (JsonNode?)new JsonObject
                 {
                     ["forward"] = pair.Value.Forward.ToJson(),
                     ["backward"] = pair.Value.Backward.ToJson(),
-                    ["largest_difference_from_composed"] = Difference(pair.Value.Y, way["Composed"].Y),
+                    ["largest_difference_from_composed"] = Difference(pair.Value.Y, way[LoraStrategy.Composed].Y),
                 }))),
         };
         string[] names = [.. Strategies.Select(Label)];
@@ -83,15 +83,15 @@ internal sealed class KernelExperiment() : LabExperiment(
             Figures.Percent(life.TensorFlops / Math.Max(1.0, life.Flops)),
         })]);
 
-    private static LabTable Launches(Dictionary<string, (Life Forward, Life Backward, float[] Y)> way) => new(
+    private static LabTable Launches(Dictionary<LoraStrategy, (Life Forward, Life Backward, float[] Y)> way) => new(
         "What is launched, in order", ["strategy and launches"],
         [.. way.SelectMany(pair => new string[][]
         {
             [Launches(pair.Key, "forward", pair.Value.Forward)], [Launches(pair.Key, "backward", pair.Value.Backward)],
         })]);
 
-    private static string Launches(string strategy, string direction, Life life) =>
-        $"{Label(Enum.Parse<LoraStrategy>(strategy))} {direction}: {string.Join(", ", life.Kernels)}";
+    private static string Launches(LoraStrategy strategy, string direction, Life life) =>
+        $"{Label(strategy)} {direction}: {string.Join(", ", life.Kernels)}";
 
     private static LabPicture Bars(
         string name, string title, string axis, string[] names, Life[] forward, Life[] backward,
@@ -103,24 +103,25 @@ internal sealed class KernelExperiment() : LabExperiment(
             ]);
 
     private static string[] Explain(
-        Dictionary<string, (Life Forward, Life Backward, float[] Y)> way, double leastFlops, double leastBytes)
+        Dictionary<LoraStrategy, (Life Forward, Life Backward, float[] Y)> way, double leastFlops, double leastBytes)
     {
         var (composed, block, fused) = (
-            way["Composed"].Forward, way["BlockMatrix"].Forward, way["FusedMma"].Forward);
+            way[LoraStrategy.Composed].Forward, way[LoraStrategy.BlockMatrix].Forward,
+            way[LoraStrategy.FusedMma].Forward);
         var (least, fewest) = way.MinBy(pair => pair.Value.Forward.Bytes);
         return
         [
-            $"Composed takes {composed.Kernels.Count} launches forward and asks for {Figures.Count(composed.Bytes)} bytes: "
-                + "the adapter's product writes y, and the base's reads and writes it again.",
+            $"Composed takes {composed.Kernels.Count} launches forward and asks for {Figures.Count(composed.Bytes)} "
+                + "bytes: the adapter's product writes y, and the base's reads and writes it again.",
             $"The block matrix joins both into one product, at the price of copies of x and W0 and of padding: "
                 + $"{block.Kernels.Count} launches, {Figures.Count(block.Bytes)} bytes and "
                 + $"{Figures.Short(block.Flops / leastFlops)} times the flops that are needed; fused by mma.sync sums "
                 + $"both in the same registers: {fused.Kernels.Count} launches, {Figures.Count(fused.Bytes)} bytes, "
                 + $"{Figures.Short(fused.Flops / leastFlops)} times the flops.",
-            $"The way that asks for the fewest bytes at this shape is {Label(Enum.Parse<LoraStrategy>(least))}: "
+            $"The way that asks for the fewest bytes at this shape is {Label(least)}: "
                 + $"{Figures.Short(fewest.Forward.Bytes / leastBytes)} "
                 + "times those of x, W0, A, B and y once each, as tiles read them again; wgmma's larger tiles do "
-                + $"{Figures.Short(way["Fused"].Forward.Flops / leastFlops)} times the flops here. "
+                + $"{Figures.Short(way[LoraStrategy.Fused].Forward.Flops / leastFlops)} times the flops here. "
                 + "All strategies give the same y but for rounding.",
         ];
     }

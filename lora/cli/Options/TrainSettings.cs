@@ -54,8 +54,8 @@ internal static class TrainSettings
         v => v >= 0);
 
     public static readonly Setting<string> Optim = Make.Choice(
-        "optim", "AdamW with moments in 32 bits, or in 8-bit codes: 2 bytes per trained value instead of 8; paged, they "
-            + "live in host memory and pass by the CUDA device in pages", "adamw_torch", [.. OptimizerNames.All]);
+        "optim", "AdamW with moments in 32 bits, or in 8-bit codes: 2 bytes per trained value instead of 8; paged, "
+            + "they live in host memory and pass by the CUDA device in pages", "adamw_torch", [.. OptimizerNames.All]);
 
     public static readonly Setting<double> Beta1 = Make.Number(
         "adam_beta1", "AdamW's first decay", 0.9, "0.9", "a number from 0 to below 1", v => v is >= 0 and < 1);
