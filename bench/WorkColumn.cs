@@ -50,7 +50,8 @@ internal sealed class WorkColumn(string name, string legend, int place, Func<Wor
     ];
 
     private static string CeilingLegend =>
-        "Share of the time that multiply-adds between registers or a copy, both measured in this run, would take";
+        "Share of the time that multiply-adds between registers or a copy, both measured in this run, would take; what "
+        + "fits the caches can be above 100 %";
 
     public bool IsAvailable(Summary summary) => true;
 

@@ -38,6 +38,8 @@ internal static class GenerationTimes
             .Select(_ => Enumerable.Range(0, prompt).Select(_ => random.Next(3, size.Vocabulary)).ToArray()).ToArray();
         var options = new SamplingOptions { MaxNewTokens = fresh, Temperature = 0, StopIds = [] };
         model.Generate(prompts, options);
+        // Of these rows, not of a part before them.
+        device.ResetPeakMemory();
         var times = new double[runs];
         for (var i = 0; i < runs; i++)
         {

@@ -1,6 +1,7 @@
 using System.Globalization;
-using System.Text.Json;
+using System.Text;
 using System.Text.Json.Nodes;
+using CudaLora.Cli;
 using CudaLora.Engine;
 using CudaLora.Kernels.Driver;
 using CudaLora.Kernels.Emulator;
@@ -9,16 +10,15 @@ namespace CudaLora.Bench.Gpu;
 
 /// <summary>
 /// <c>gpu</c>: every kernel against the measured copy and product, LoRA layers by every strategy against the bare
-/// product, generation and training steps end to end, on a CUDA device. Writes gpu.json and gpu.md. On the emulator the
-/// shapes are tiny and the times mean nothing: it shows that the bench runs.
+/// product and on a 4-bit base, generation and training steps end to end, on a CUDA device. Writes gpu.json and gpu.md.
+/// On the emulator the shapes are tiny and the times mean nothing: it shows that the bench runs.
 /// </summary>
 internal static class GpuBench
 {
     private static readonly (string Name, Action<CudaDevice, GpuReport, GpuSizes> Run)[] Parts =
     [
         ("kernels", KernelTimes.Run), ("linear", LoraLinearTimes.Run), ("generate", GenerationTimes.Run),
-        ("nf4", Nf4LayerTimes.Run),
-        ("step", StepTimes.Run),
+        ("nf4", Nf4LayerTimes.Run), ("step", StepTimes.Run),
     ];
 
     public static int Run(string[] args)
@@ -91,7 +91,6 @@ internal sealed class GpuReport(CudaDevice device)
 
     public void Write(string folder)
     {
-        Directory.CreateDirectory(folder);
         _ = device.Context.Driver.DriverGetVersion(out var version);
         var json = new JsonObject
         {
@@ -104,19 +103,17 @@ internal sealed class GpuReport(CudaDevice device)
                 ["figures"] = r.Row.DeepClone(),
             })]),
         };
-        File.WriteAllText(
-            Path.Combine(folder, "gpu.json"),
-            json.ToJsonString(new JsonSerializerOptions { WriteIndented = true }) + "\n");
-        using var text = new StreamWriter(Path.Combine(folder, "gpu.md"));
-        text.WriteLine($"{device.Name}, CUDA {json["cuda_driver"]}");
+        AtomicFile.WriteText(Path.Combine(folder, "gpu.json"), ReportJson.Text(json) + "\n");
+        var text = new StringBuilder($"{device.Name}, CUDA {json["cuda_driver"]}\n");
         foreach (var table in rows.GroupBy(r => r.Table))
         {
             var names = table.SelectMany(r => r.Row.Select(cell => cell.Key)).Distinct().ToArray();
-            text.WriteLine($"\n## {table.Key}\n\n| {string.Join(" | ", names)} |");
-            text.WriteLine($"|{string.Concat(names.Select(_ => "---|"))}");
+            text.Append($"\n## {table.Key}\n\n| {string.Join(" | ", names)} |\n");
+            text.Append($"|{string.Concat(names.Select(_ => "---|"))}\n");
             foreach (var (_, row) in table)
-                text.WriteLine($"| {string.Join(" | ", names.Select(name => Text(row[name])))} |");
+                text.Append($"| {string.Join(" | ", names.Select(name => Text(row[name])))} |\n");
         }
+        AtomicFile.WriteText(Path.Combine(folder, "gpu.md"), text.ToString());
     }
 
     private static string Text(JsonNode? value) => value switch

@@ -27,9 +27,9 @@ internal static class LoraLinearTimes
         foreach (var shape in all.GroupBy(size => (size.Rows, size.Out, size.In)))
         {
             var (m, n, k) = shape.Key;
-            using var x = Random(device, Shape.Of(m, k), 1);
-            using var dy = Random(device, Shape.Of(m, n), 2);
-            using var w = Random(device, Shape.Of(n, k), 3);
+            using var x = RandomTensors.Normal(device, DType.BF16, Shape.Of(m, k), 1);
+            using var dy = RandomTensors.Normal(device, DType.BF16, Shape.Of(m, n), 2);
+            using var w = RandomTensors.Normal(device, DType.BF16, Shape.Of(n, k), 3);
             var (bareForward, bareBackward) = Bare(device, timer, m, n, k, x, dy, w);
             report.Add("LoRA layer", Row(m, n, k, 0, "bare product", bareForward, bareBackward, null, null));
             foreach (var size in shape)
@@ -101,22 +101,9 @@ internal static class LoraLinearTimes
             ["forward_tflops"] = 2e-9 * m * n * k / forward,
         };
 
-    // Random values: zeros let the card run faster.
-    private static Tensor Random(CudaDevice device, Shape shape, ulong seed)
-    {
-        using var host = Tensor.Owned(shape, device: Device.Cpu);
-        RandomParameters.Fill(host, Initializer.Normal(1), new Generator(seed));
-        var tensor = Tensor.Owned(shape, DType.BF16, device);
-        tensor.Put(host);
-        return tensor;
-    }
-
     private static Tensor Trainable(CudaDevice device, Shape shape, ulong seed)
     {
-        using var host = Tensor.Owned(shape, device: Device.Cpu);
-        RandomParameters.Fill(host, Initializer.Normal(0.02f), new Generator(seed));
-        var tensor = Tensor.Owned(shape, device: device);
-        tensor.Put(host);
+        var tensor = RandomTensors.Normal(device, DType.F32, shape, seed, 0.02f);
         tensor.RequiresGrad = true;
         return tensor;
     }

@@ -21,13 +21,13 @@ internal static class Nf4LayerTimes
         foreach (var (n, k) in shapes)
         {
             using var weight = Weight(device, n, k);
-            using var a = Random(device, DType.F32, Rank, k, 4);
-            using var b = Random(device, DType.F32, n, Rank, 5);
+            using var a = RandomTensors.Normal(device, DType.F32, Shape.Of(Rank, k), 4);
+            using var b = RandomTensors.Normal(device, DType.F32, Shape.Of(n, Rank), 5);
             (a.RequiresGrad, b.RequiresGrad) = (true, true);
             foreach (var m in tokens)
             {
-                using var x = Random(device, DType.BF16, m, k, 1);
-                using var dy = Random(device, DType.BF16, m, n, 2);
+                using var x = RandomTensors.Normal(device, DType.BF16, Shape.Of(m, k), 1);
+                using var dy = RandomTensors.Normal(device, DType.BF16, Shape.Of(m, n), 2);
                 x.RequiresGrad = true;
                 foreach (var strategy in new[] { LoraStrategy.Composed, LoraStrategy.Fused, LoraStrategy.FusedNf4 })
                     report.Add("4-bit LoRA layer", Row(device, timer, x, dy, weight, a, b, strategy));
@@ -68,18 +68,8 @@ internal static class Nf4LayerTimes
 
     private static QuantizedTensor Weight(CudaDevice device, int outputs, int inputs)
     {
-        using var values = Random(Device.Cpu, DType.F32, outputs, inputs, 3);
+        using var values = RandomTensors.Normal(Device.Cpu, DType.F32, Shape.Of(outputs, inputs), 3);
         using var host = QuantizedTensor.Quantize(values, new QuantizationOptions { DoubleQuant = true }, "w");
         return host.To(device);
-    }
-
-    // Random values: zeros let the card run faster.
-    private static Tensor Random(Device device, DType dtype, int rows, int columns, ulong seed)
-    {
-        using var host = Tensor.Owned(Shape.Of(rows, columns), device: Device.Cpu);
-        RandomParameters.Fill(host, Initializer.Normal(1), new Generator(seed));
-        var tensor = Tensor.Owned(host.Shape, dtype, device);
-        tensor.Put(host);
-        return tensor;
     }
 }
