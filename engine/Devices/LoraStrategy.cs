@@ -17,9 +17,8 @@ public enum LoraStrategy
 
     /// <summary>
     /// One product of the device's library, y = [x | S] [W0 | s B]ᵀ and dX = [dY | dS] [W0; A]. W0 lies inside its
-    /// matrix once a LoRA layer| S] [W0 | s B]ᵀ and dX = [dY | dS] [W0; A]. W0 lies inside its matrix
-    /// once a LoRA layer has made room there; x or dY is copied where that moves fewer bytes than another pass over the
-    /// result, which is the other way, <see cref="Composed"/>.
+    /// matrix once a LoRA layer has made room there; x or dY is copied where that moves fewer bytes than another pass
+    /// over the result, which is the other way, <see cref="Composed"/>.
     /// </summary>
     BlockMatrix,
 

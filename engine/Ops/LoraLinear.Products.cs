@@ -195,8 +195,7 @@ internal unsafe partial class LoraLinearOp
     }
 
     // Bytes decide whether x is widened to [x | S]: that reads and writes x once, for all layers that share S, where
-    // the composed way| S]: that reads and writes x once, for all layers that share S, where the
-    // composed way reads and writes y once more, for each. With as many the widened product wins: it rounds once.
+    // the composed way reads and writes y once more, for each. With as many the widened product wins: it rounds once.
     private bool WidensInput => a.Shape[1] <= (down?.Outputs ?? b.Shape[0]);
 
     // One product of the library on rows [x | S] and [W0 | s B]; only the columns in use are multiplied.
