@@ -16,20 +16,7 @@ internal sealed class EnginePolicy : IDisposable
     public EnginePolicy(LlamaSize size, int rank, double rate, PpoOptions options, int[][] prompts)
     {
         (this.size, this.prompts, Options) = (size, [.. prompts], options);
-        Model = CausalLM.Create(
-            new ModelConfig
-            {
-                Family = ModelFamily.Llama,
-                VocabSize = size.Vocabulary,
-                HiddenSize = size.Hidden,
-                IntermediateSize = size.Inner,
-                Layers = size.Layers,
-                Heads = size.Heads,
-                KeyValueHeads = size.Heads,
-                HeadDim = size.HeadSize,
-                MaxPositions = size.Tokens,
-            },
-            seed: 1);
+        Model = CausalLM.Create(EngineLlama.Config(size), seed: 1);
         Base = [.. Model.Parameters()];
         Adapter = LoraAdapter.Create(
             Model, new LoraConfig { R = rank, LoraAlpha = 2 * rank, TargetModules = ModuleSelector.AllLinear },
