@@ -80,7 +80,8 @@ public abstract unsafe class Device
     }
 
     /// <summary>
-    /// Times memory was given back to the system: addresses in a captured graph are then not valid.
+    /// Times memory was given back to the system, or its contents moved: addresses in a captured graph are then not
+    /// valid.
     /// </summary>
     internal int PoolGeneration { get; private set; }
 
@@ -134,12 +135,20 @@ public abstract unsafe class Device
         }
     }
 
-    /// <summary>Gives a block that nothing else holds back to the system.</summary>
+    /// <summary>
+    /// Lets go of a block whose contents have moved. If nothing else holds it, it goes back to the system, not to the
+    /// pool.
+    /// </summary>
     internal void Discard(Storage storage)
     {
         lock (gate)
         {
             PoolGeneration++;
+            if (storage.IsShared)
+            {
+                storage.Release();
+                return;
+            }
             inUse -= storage.Capacity;
             reserved -= storage.Capacity;
             FreeBlock(storage.Pointer, storage.Capacity);

@@ -34,15 +34,6 @@ public sealed unsafe class Storage
 
     internal void Retain() => references++;
 
-    /// <summary>As <see cref="Release"/>, but at zero the memory goes to the driver, not to the pool.</summary>
-    internal void Discard()
-    {
-        if (references == 1)
-            Device.Discard(this);
-        else
-            Release();
-    }
-
     internal void Release()
     {
         if (references <= 0)

@@ -52,7 +52,7 @@ public sealed unsafe partial class Tensor
     {
         CopyRows(RowsAddress, RowPitch, (ulong)to.Pointer, newPitch == 0 ? Shape[1] : newPitch);
         // Not to the pool: it would keep what no later block asks for, a second model by the end.
-        Memory.Discard();
+        Device.Discard(Memory);
         (storage, offset, pitch) = (to, 0, newPitch);
     }
 
