@@ -32,13 +32,15 @@ public interface IOpObserver
 /// </summary>
 public abstract unsafe class Op
 {
-    private const int MaxSlots = 8;
+    private const int MaxInputs = 8;
+    // LoraDownOp: x, and of each of three layers A, W0 and dY.
+    private const int MaxSaved = 10;
 
     [ThreadStatic]
     private static long lastOrder;
 
-    private Slots inputs;
-    private Slots saved;
+    private Inputs inputs;
+    private Kept saved;
     private Storage? scratch;
     private int inputCount;
     private int savedCount;
@@ -263,13 +265,19 @@ public abstract unsafe class Op
     {
         if (input is null)
             return;
-        if (inputCount == MaxSlots)
-            throw new ArgumentException($"[{Name}] at most {MaxSlots} inputs expected");
+        if (inputCount == MaxInputs)
+            throw new ArgumentException($"[{Name}] at most {MaxInputs} inputs expected");
         inputs[inputCount++] = input;
     }
 
-    [InlineArray(MaxSlots)]
-    private struct Slots
+    [InlineArray(MaxInputs)]
+    private struct Inputs
+    {
+        private Tensor? first;
+    }
+
+    [InlineArray(MaxSaved)]
+    private struct Kept
     {
         private Tensor? first;
     }

@@ -79,7 +79,7 @@ internal unsafe partial class LoraLinearOp
         LinearOp.WeightGradCuda(x, weight, bias, dy);
         if (NeedsGrad(x) && shared is not null)
         {
-            down!.AddLater(this, dy);
+            down!.AddLater(this, weight, dy);
         }
         else if (NeedsGrad(x))
         {

@@ -64,8 +64,8 @@ internal sealed unsafe class LoraDownOp : Op
     private readonly Tensor x; // (M, in)
     private readonly Tensor[] a; // (r, in) each
     private readonly LoraThinPass.Reduction[] slots;
-    private readonly LoraLinearOp?[] waiting; // layers whose part of dX is to be added
-    private readonly Tensor?[] waitingFor; // dY of each
+    private readonly Waiting[] waiting; // layers whose part of dX is to be added
+    private int waitingCount;
     private Tensor? s;
     private Storage? wide; // [x | S] in BF16, while the layers run forward
     private int readers;
@@ -76,8 +76,7 @@ internal sealed unsafe class LoraDownOp : Op
         this.x = x;
         a = new Tensor[layers.Length];
         slots = new LoraThinPass.Reduction[layers.Length];
-        waiting = new LoraLinearOp?[layers.Length];
-        waitingFor = new Tensor?[layers.Length];
+        waiting = new Waiting[layers.Length];
         // Slots of BF16 begin at whole units of 16 bytes; the columns between them are zeros.
         var unit = x.DType == DType.BF16 ? 8 : 1;
         var trainsA = false;
@@ -117,14 +116,19 @@ internal sealed unsafe class LoraDownOp : Op
         return g;
     }
 
-    /// <summary>Leaves a layer's dY W0 to this node, so that the adapters' part is summed with one of them.</summary>
-    public void AddLater(LoraLinearOp layer, Tensor dy)
+    /// <summary>
+    /// Leaves a layer's dY W0 to this node, so that the adapters' part is summed with one of them; W0 is null when it
+    /// is 4-bit.
+    /// </summary>
+    public void AddLater(LoraLinearOp layer, Tensor? weight, Tensor dy)
     {
-        var at = Array.IndexOf(waiting, null);
+        // The layer's own node ends before.
+        if (weight is not null)
+            Save(weight);
         var kept = dy.UnscopedView(dy.Shape);
         Save(kept);
         kept.Dispose();
-        (waiting[at], waitingFor[at]) = (layer, kept);
+        waiting[waitingCount++] = new Waiting(layer, kept);
     }
 
     /// <summary>[x | S] with rows of <paramref name="pitch"/>, until the last layer has read it.</summary>
@@ -215,23 +219,25 @@ internal sealed unsafe class LoraDownOp : Op
         var trained = Array.FindAll(slots, slot => NeedsGrad(slot.Of));
         if (trained.Length > 0 && dy.Count > 0)
             LoraThinPass.Run(x, Ranks, Ranks, default, 1, default, 0, dy.DeviceAddress, trained);
-        if (!NeedsGrad(x) || waiting[0] is null)
+        if (waitingCount == 0)
             return;
         // The adapters' part is summed with the narrowest dY: that is the one the block matrix has to copy.
         var narrowest = 0;
-        for (var i = 1; i < waiting.Length && waiting[i] is not null; i++)
+        for (var i = 1; i < waitingCount; i++)
         {
-            if (waitingFor[i]!.Shape[^1] < waitingFor[narrowest]!.Shape[^1])
+            if (waiting[i].Dy.Shape[^1] < waiting[narrowest].Dy.Shape[^1])
                 narrowest = i;
         }
         var g = GradOf(x, out var add);
-        waiting[narrowest]!.InputGrad(waitingFor[narrowest]!, dy.DeviceAddress, g, add);
-        for (var i = 0; i < waiting.Length && waiting[i] is not null; i++)
+        waiting[narrowest].Layer.InputGrad(waiting[narrowest].Dy, dy.DeviceAddress, g, add);
+        for (var i = 0; i < waitingCount; i++)
         {
             if (i != narrowest)
-                waiting[i]!.InputGradBase(waitingFor[i]!, g, true);
+                waiting[i].Layer.InputGradBase(waiting[i].Dy, g, true);
         }
     }
 
     private static Tensor? At(ReadOnlySpan<LoraProjection> layers, int i) => i < layers.Length ? layers[i].A : null;
+
+    private readonly record struct Waiting(LoraLinearOp Layer, Tensor Dy);
 }

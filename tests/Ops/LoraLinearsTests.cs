@@ -61,6 +61,22 @@ public class LoraLinearsTests
         Assert.All(shared["a0"].Concat(shared["a1"]), value => Assert.Equal(0, value));
     }
 
+    // dX is a product with W0, and comes after every layer's own backward.
+    [Theory, OnDevices]
+    public void WeightsLetGoOfAfterForward_StayUntilBackward(string device)
+    {
+        using var scope = OpCheck.On(device);
+        var problem = new Problem(6, 9, [7, 4, 5], [2, 3, 1], DType.F32, false);
+        Joined(problem.Shared()).Backward(problem.Seed);
+        var expected = problem.X.Grad!.ToArray();
+        problem.X.ReleaseGrad();
+        var y = Joined(problem.Shared());
+        foreach (var weight in problem.Weights)
+            weight.Dispose();
+        y.Backward(problem.Seed);
+        Assert.Equal(expected, problem.X.Grad!.ToArray());
+    }
+
     [Theory, OnDevices]
     public void GradientsAddUp(string device)
     {
