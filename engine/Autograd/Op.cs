@@ -194,7 +194,7 @@ public abstract unsafe class Op
 
     /// <summary>The memory of <see cref="RentDevice{T}"/>.</summary>
     protected DevicePointer<T> ScratchDevice<T>()
-        where T : unmanaged => new((ulong)scratch!.Pointer);
+        where T : unmanaged => new(scratch!.DeviceAddress);
 
     /// <summary>The memory of <see cref="RentScratch{T}"/>.</summary>
     protected T* Scratch<T>()

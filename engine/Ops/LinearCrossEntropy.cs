@@ -102,7 +102,7 @@ internal sealed unsafe class LinearCrossEntropyOp : Op
         var logits = device.Rent((long)Math.Min(rows, chunkRows) * vocabulary * (long)size);
         var losses = device.Rent((long)rows * sizeof(float));
         var w = CudaProduct.As(hidden.DType, weight);
-        var (scores, each) = ((ulong)logits.Pointer, new DevicePointer<float>((ulong)losses.Pointer));
+        var (scores, each) = (logits.DeviceAddress, new DevicePointer<float>(losses.DeviceAddress));
         var dx = Tracking ? KeepGradient().DeviceAddress : 0;
         for (var at = 0; at < rows; at += chunkRows)
         {

@@ -63,7 +63,7 @@ internal unsafe partial class LoraLinearOp
         var small = needsDs && shared is null
             ? dy.Device.Rent((long)rows * RankPitch * x.DType.Size()) // dS (M, r)
             : null;
-        var ds = shared is null ? At(small) : needsDs ? LoraDownOp.GradOfS(shared).DeviceAddress + SlotBytes : 0;
+        var ds = !needsDs ? 0 : small?.DeviceAddress ?? LoraDownOp.GradOfS(shared!).DeviceAddress + SlotBytes;
         if (needsDs || NeedsGrad(b))
         {
             // One pass over dY: dS = s dY B, and dB = s dYᵀ S.
@@ -113,8 +113,6 @@ internal unsafe partial class LoraLinearOp
         return s;
     }
 
-    private static ulong At(Storage? storage) => storage is null ? 0 : (ulong)storage.Pointer;
-
     private void RequireAdapterType()
     {
         if (a.DType != DType.F32 || b.DType != DType.F32)
@@ -151,7 +149,7 @@ internal unsafe partial class LoraLinearOp
                 if (dy is null)
                     Forward(strategy, trial, KeptS);
                 else
-                    InputGrad(strategy, dy, At(ds), trial, false);
+                    InputGrad(strategy, dy, ds!.DeviceAddress, trial, false);
             });
         ds?.Release();
         return chosen;

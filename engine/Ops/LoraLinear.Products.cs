@@ -4,7 +4,7 @@ using CudaLora.Kernels.Ops;
 namespace CudaLora.Engine;
 
 /// <summary>The large products of a LoRA layer on a CUDA device, one method per strategy and direction.</summary>
-internal unsafe partial class LoraLinearOp
+internal partial class LoraLinearOp
 {
     // y = x W0ᵀ + b + s S Bᵀ, given S.
     private void Forward(LoraStrategy strategy, Tensor y, ulong s)
@@ -27,7 +27,7 @@ internal unsafe partial class LoraLinearOp
             return;
         }
         var packed = device.Rent((long)n * OwnPitch * sizeof(ushort)); // s B (N, r) in BF16
-        var sb = (ulong)packed.Pointer;
+        var sb = packed.DeviceAddress;
         LoraPack.Pack(device.Stream, new(0, b.DeviceAddress, 0, sb, 0, n, Rank, 0, OwnPitch, 0, Rank, scale));
         if (!IsFused(strategy) || !ForwardFused(strategy, y, s, sb))
         {
@@ -55,19 +55,20 @@ internal unsafe partial class LoraLinearOp
         {
             var stacked = down?.RentStacked();
             QuantizedProduct.InputGrad(
-                dy, Codes!, ds, RankPitch, stacked is null ? a.DeviceAddress : At(stacked), Ranks, g, add);
+                dy, Codes!, ds, RankPitch, stacked?.DeviceAddress ?? a.DeviceAddress, Ranks, g, add);
             stacked?.Release();
             return;
         }
         var packed = bf16 ? device.Rent((long)Ranks * Pitch(k) * sizeof(ushort)) : null; // A (r, K) in BF16
+        var packedAt = packed?.DeviceAddress ?? 0;
         if (bf16)
-            PackA(At(packed), Pitch(k));
-        if (!(joins && IsFused(strategy) && InputGradFused(strategy, dy, ds, At(packed), g, add)))
+            PackA(packedAt, Pitch(k));
+        if (!(joins && IsFused(strategy) && InputGradFused(strategy, dy, ds, packedAt, g, add)))
         {
             if (dropout.Probability == 0)
-                AdapterInputGrad(m, k, ds, At(packed), g.DeviceAddress, g.DType, add ? 1 : 0);
+                AdapterInputGrad(m, k, ds, packedAt, g.DeviceAddress, g.DType, add ? 1 : 0);
             else
-                AddMasked(m, k, ds, At(packed), g, add);
+                AddMasked(m, k, ds, packedAt, g, add);
             InputGradBaseCuda(dy, g, true);
         }
         packed?.Release();
@@ -109,9 +110,9 @@ internal unsafe partial class LoraLinearOp
     private void AddMasked(int m, int k, ulong ds, ulong packed, Tensor g, bool add)
     {
         var part = g.Device.Rent((long)m * k * x.DType.Size());
-        AdapterInputGrad(m, k, ds, packed, At(part), x.DType, 0);
+        AdapterInputGrad(m, k, ds, packed, part.DeviceAddress, x.DType, 0);
         Dropout.Apply(
-            Cuda.Stream, At(part), g.DeviceAddress, (long)m * k, dropout.Probability, dropout.Seed,
+            Cuda.Stream, part.DeviceAddress, g.DeviceAddress, (long)m * k, dropout.Probability, dropout.Seed,
             dropout.Stream, dropout.StreamBase, add, g.DType == DType.BF16);
         part.Release();
     }
@@ -130,7 +131,7 @@ internal unsafe partial class LoraLinearOp
             return;
         }
         var stacked = down.RentStacked();
-        device.Gemm.Run(device.Stream, shape, ds, At(stacked), to, 1, beta);
+        device.Gemm.Run(device.Stream, shape, ds, stacked.DeviceAddress, to, 1, beta);
         stacked.Release();
     }
 
@@ -212,8 +213,8 @@ internal unsafe partial class LoraLinearOp
         if (bias is not null)
             CudaProduct.FillRows(y, bias);
         device.Gemm.Run(
-            device.Stream, block.Forward(m, block.Outputs) with { K = block.Inputs + Ranks }, At(wide), matrix,
-            y.DeviceAddress, 1, bias is null ? 0 : 1);
+            device.Stream, block.Forward(m, block.Outputs) with { K = block.Inputs + Ranks }, wide.DeviceAddress,
+            matrix, y.DeviceAddress, 1, bias is null ? 0 : 1);
         if (down is null)
             wide.Release();
         rented?.Release();
@@ -233,7 +234,7 @@ internal unsafe partial class LoraLinearOp
                 K = block.Outputs + Ranks,
                 OutputType = CudaProduct.TypeOf(g.DType),
             },
-            At(wide), matrix, g.DeviceAddress, 1, add ? 1 : 0);
+            wide.DeviceAddress, matrix, g.DeviceAddress, 1, add ? 1 : 0);
         wide.Release();
         rented?.Release();
     }
@@ -243,8 +244,8 @@ internal unsafe partial class LoraLinearOp
     {
         var (rows, cols, stream) = (wide.Shape.Rows, wide.Shape[^1], CudaProduct.Of(wide).Stream);
         var to = wide.Device.Rent((long)rows * pitch * sizeof(ushort));
-        LoraPack.Pad(stream, rows, new(wide.DeviceAddress, At(to), cols, cols, pitch));
-        LoraPack.Pad(stream, rows, new(thin, At(to) + (2 * (ulong)cols), ranks, Pitch(ranks), pitch));
+        LoraPack.Pad(stream, rows, new(wide.DeviceAddress, to.DeviceAddress, cols, cols, pitch));
+        LoraPack.Pad(stream, rows, new(thin, to.DeviceAddress + (2 * (ulong)cols), ranks, Pitch(ranks), pitch));
         return to;
     }
 
@@ -258,8 +259,8 @@ internal unsafe partial class LoraLinearOp
         if (weight is { HasAdapterRoom: true } && weight.RowPitch == block.InputPitch)
             return weight.RowsAddress;
         rented = Cuda.Rent(block.Count * sizeof(ushort));
-        PadBase(At(rented), block.InputPitch);
-        return At(rented);
+        PadBase(rented.DeviceAddress, block.InputPitch);
+        return rented.DeviceAddress;
     }
 
     // A in BF16, of all layers that share S.

@@ -209,7 +209,7 @@ internal sealed unsafe class LoraDownOp : Op
             return;
         var stacked = RentStacked();
         LoraThinPass.Run(
-            x, Ranks, Ranks, default, 1, LoraThinPass.Factor.Rows((ulong)stacked.Pointer, x.Shape[^1]), y.DeviceAddress,
+            x, Ranks, Ranks, default, 1, LoraThinPass.Factor.Rows(stacked.DeviceAddress, x.Shape[^1]), y.DeviceAddress,
             0);
         stacked.Release();
     }

@@ -7,7 +7,7 @@ namespace CudaLora.Engine;
 /// 4-bit layers, with or without an adapter, for a few tokens on a CUDA device: the codes are read once and decoded in
 /// registers. For inference; what backward needs is not kept.
 /// </summary>
-internal static unsafe class QuantizedDecoding
+internal static class QuantizedDecoding
 {
     /// <summary>Computes y when this is the way for it; y (rows, out) BF16, a and b null without an adapter.</summary>
     public static bool TryRun(
@@ -19,7 +19,7 @@ internal static unsafe class QuantizedDecoding
         var (tokens, outputs, inputs) = (y.Shape.Rows, weight.Shape[0], weight.Shape[1]);
         var (stream, ranks) = (CudaProduct.Of(y).Stream, a is null ? 0 : a.Shape[0]);
         var s = ranks == 0 ? null : y.Device.Rent((long)tokens * ranks * sizeof(float)); // x Aᵀ (tokens, r)
-        var sAt = s is null ? 0 : (ulong)s.Pointer;
+        var sAt = s?.DeviceAddress ?? 0;
         if (ranks > 0)
             LoraDecode.Down(stream, tokens, new(x.DeviceAddress, a!.DeviceAddress, sAt, inputs, inputs, ranks));
         var (parts, nested) = (weight.Parts, weight.Options.DoubleQuant);

@@ -124,8 +124,8 @@ internal sealed unsafe class QuantizedLinearOp : Op
     public static CudaProduct.Factor Decoded(QuantizedTensor weight, DType dtype)
     {
         var values = weight.Device.Rent(weight.Count * dtype.Size());
-        weight.DequantizeTo((ulong)values.Pointer, weight.Shape[1], dtype);
-        return new CudaProduct.Factor((ulong)values.Pointer, weight.Shape[1], values);
+        weight.DequantizeTo(values.DeviceAddress, weight.Shape[1], dtype);
+        return new CudaProduct.Factor(values.DeviceAddress, weight.Shape[1], values);
     }
 
     protected override void ForwardCuda(Tensor y)

@@ -7,7 +7,7 @@ namespace CudaLora.Engine;
 /// Products with a 4-bit matrix, and with its adapter, on a CUDA device in BF16 that decode the codes in registers:
 /// <see cref="Nf4Gemm"/>. The same values as of the decoded matrix but for the order of the sums.
 /// </summary>
-internal static unsafe class QuantizedProduct
+internal static class QuantizedProduct
 {
     // Every 64 tokens decode the matrix again: well before this the library's product of a decoded one is faster.
     private const int MostTokens = 256;
@@ -41,7 +41,7 @@ internal static unsafe class QuantizedProduct
                 U = b?.DeviceAddress ?? 0,
                 Bias = bias?.DeviceAddress ?? 0,
                 Y = y.DeviceAddress,
-                Parts = At(sums),
+                Parts = sums?.DeviceAddress ?? 0,
                 Tokens = tokens,
                 Ranks = ranks,
                 LdX = inputs,
@@ -76,7 +76,7 @@ internal static unsafe class QuantizedProduct
                 S = ds,
                 U = a,
                 Y = g.DeviceAddress,
-                Parts = At(sums),
+                Parts = sums?.DeviceAddress ?? 0,
                 Tokens = tokens,
                 Ranks = ranks,
                 LdX = outputs,
@@ -100,7 +100,7 @@ internal static unsafe class QuantizedProduct
         LoraThin.Sum(
             CudaProduct.Of(to).Stream,
             new(
-                At(sums), to.DeviceAddress, parts, rows, columns, columns, rows, columns, 1, 1, add ? 1 : 0,
+                sums.DeviceAddress, to.DeviceAddress, parts, rows, columns, columns, rows, columns, 1, 1, add ? 1 : 0,
                 to.DType == DType.BF16 ? 1 : 0));
         sums.Release();
     }
@@ -124,5 +124,4 @@ internal static unsafe class QuantizedProduct
         };
     }
 
-    private static ulong At(Storage? storage) => storage is null ? 0 : (ulong)storage.Pointer;
 }

@@ -136,7 +136,7 @@ internal sealed unsafe class MomentPages : IDisposable
         loaded[page % windows].Record(inStream);
     }
 
-    private ulong WindowOf(int page) => (ulong)window.Pointer + (ulong)(page % windows * windowBytes);
+    private ulong WindowOf(int page) => window.DeviceAddress + (ulong)(page % windows * windowBytes);
 
     private CudaEvent[] Events() =>
         [.. Enumerable.Range(0, windows).Select(_ => new CudaEvent(device.Context, timing: false))];

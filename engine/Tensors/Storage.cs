@@ -22,6 +22,9 @@ public sealed unsafe class Storage
     /// <summary>First byte; 64-byte aligned.</summary>
     public void* Pointer { get; }
 
+    /// <summary>The first byte's address, as kernels take it.</summary>
+    internal ulong DeviceAddress => (ulong)Pointer;
+
     /// <summary>Usable bytes: the size of the bucket, at least what was asked for.</summary>
     public long Capacity { get; }
 

@@ -44,13 +44,13 @@ public sealed unsafe partial class Tensor
     internal Storage RentDense()
     {
         var dense = Device.Rent(ByteCount);
-        CopyRows(RowsAddress, RowPitch, (ulong)dense.Pointer, Shape[1]);
+        CopyRows(RowsAddress, RowPitch, dense.DeviceAddress, Shape[1]);
         return dense;
     }
 
     private void Move(Storage to, int newPitch)
     {
-        CopyRows(RowsAddress, RowPitch, (ulong)to.Pointer, newPitch == 0 ? Shape[1] : newPitch);
+        CopyRows(RowsAddress, RowPitch, to.DeviceAddress, newPitch == 0 ? Shape[1] : newPitch);
         // Not to the pool: it would keep what no later block asks for, a second model by the end.
         Device.Discard(Memory);
         (storage, offset, pitch) = (to, 0, newPitch);
