@@ -44,6 +44,32 @@ internal static class CudaProduct
         ? new Factor(weight.RowsAddress, weight.RowPitch, null)
         : As(dtype, weight);
 
+    /// <summary>y (..., out) = x Wᵀ + b; W (out, in) is let go of.</summary>
+    public static void Forward(Tensor x, in Factor w, Tensor? bias, Tensor y)
+    {
+        if (bias is not null)
+            FillRows(y, bias);
+        Forward(x, w, y, bias is not null);
+    }
+
+    /// <summary>y (..., out) (+)= x Wᵀ; W (out, in) is let go of.</summary>
+    public static void Forward(Tensor x, in Factor w, Tensor y, bool add)
+    {
+        Run(
+            x.DType, false, true, y.Shape.Rows, y.Shape[^1], x.Shape[^1], 1, x.DeviceAddress, w.Address, y, add,
+            w.Pitch);
+        w.Release();
+    }
+
+    /// <summary>g (..., in) (+)= dY W, the gradient of x; W (out, in) is let go of.</summary>
+    public static void InputGrad(Tensor dy, in Factor w, Tensor g, bool add)
+    {
+        Run(
+            dy.DType, false, false, dy.Shape.Rows, g.Shape[^1], dy.Shape[^1], 1, dy.DeviceAddress, w.Address, g, add,
+            w.Pitch);
+        w.Release();
+    }
+
     /// <summary>
     /// to (m, n) = alpha op(a) op(b) + (add ? to : 0) on dense matrices of <paramref name="dtype"/>. A target of the
     /// other type gets a sum in F32 where the library has one, else by way of a copy. Rows of b may have a pitch.

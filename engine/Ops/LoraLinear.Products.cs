@@ -12,7 +12,7 @@ internal partial class LoraLinearOp
         var (m, n, bf16, device) = (y.Shape.Rows, b.Shape[0], x.DType == DType.BF16, Cuda);
         if (!bf16)
         {
-            ForwardBaseCuda(y, false);
+            CudaProduct.Forward(x, BaseAs(DType.F32), bias, y);
             AddAdapterF32(m, n, s, y);
             return;
         }
@@ -35,7 +35,9 @@ internal partial class LoraLinearOp
             // the sum and be lost, step after step the same way.
             device.Gemm.Run(
                 device.Stream, Bf16(m, n, Rank, true, RankPitch, OwnPitch, n), s, sb, y.DeviceAddress, 1, 0);
-            ForwardBaseCuda(y, true);
+            CudaProduct.Forward(x, BaseAs(DType.BF16), y, true);
+            if (bias is not null)
+                CudaProduct.FillRows(y, bias, true);
         }
         packed.Release();
     }
@@ -69,33 +71,9 @@ internal partial class LoraLinearOp
                 AdapterInputGrad(m, k, ds, packedAt, g.DeviceAddress, g.DType, add ? 1 : 0);
             else
                 AddMasked(m, k, ds, packedAt, g, add);
-            InputGradBaseCuda(dy, g, true);
+            CudaProduct.InputGrad(dy, BaseAs(dy.DType), g, true);
         }
         packed?.Release();
-    }
-
-    // y (+)= x W0ᵀ + b.
-    private void ForwardBaseCuda(Tensor y, bool add)
-    {
-        if (bias is not null && !add)
-            CudaProduct.FillRows(y, bias);
-        var w = BaseAs(x.DType);
-        CudaProduct.Run(
-            x.DType, false, true, y.Shape.Rows, b.Shape[0], a.Shape[1], 1, x.DeviceAddress, w.Address, y,
-            add || bias is not null, w.Pitch);
-        w.Release();
-        if (bias is not null && add)
-            CudaProduct.FillRows(y, bias, add);
-    }
-
-    // g (+)= dY W0.
-    private void InputGradBaseCuda(Tensor dy, Tensor g, bool add)
-    {
-        var w = BaseAs(dy.DType);
-        CudaProduct.Run(
-            dy.DType, false, false, dy.Shape.Rows, a.Shape[1], b.Shape[0], 1, dy.DeviceAddress, w.Address, g, add,
-            w.Pitch);
-        w.Release();
     }
 
     /// <summary>g (+)= dY W0, a product of its own: a 4-bit base takes its fastest way.</summary>
@@ -104,7 +82,7 @@ internal partial class LoraLinearOp
         if (Codes is { } codes)
             QuantizedLinearOp.InputGradCuda(codes, dy, g, add);
         else
-            InputGradBaseCuda(dy, g, add);
+            CudaProduct.InputGrad(dy, BaseAs(dy.DType), g, add);
     }
 
     private void AddMasked(int m, int k, ulong ds, ulong packed, Tensor g, bool add)

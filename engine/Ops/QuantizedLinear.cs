@@ -80,12 +80,7 @@ internal sealed unsafe class QuantizedLinearOp : Op
             QuantizedProduct.Forward(x, weight, bias, 0, 0, null, 0, y);
             return;
         }
-        var (m, n, k) = (y.Shape.Rows, weight.Shape[0], weight.Shape[1]);
-        if (bias is not null)
-            CudaProduct.FillRows(y, bias);
-        var w = Decoded(weight, x.DType);
-        CudaProduct.Run(x.DType, false, true, m, n, k, 1, x.DeviceAddress, w.Address, y, bias is not null);
-        w.Release();
+        CudaProduct.Forward(x, Decoded(weight, x.DType), bias, y);
     }
 
     /// <summary>g (+)= dY W, the gradient of x, on a CUDA device, the way that is the fastest there.</summary>
@@ -103,10 +98,7 @@ internal sealed unsafe class QuantizedLinearOp : Op
             QuantizedProduct.InputGrad(dy, weight, 0, 0, 0, 0, g, add);
             return;
         }
-        var (m, n, k) = (dy.Shape.Rows, weight.Shape[0], weight.Shape[1]);
-        var w = Decoded(weight, dy.DType);
-        CudaProduct.Run(dy.DType, false, false, m, k, n, 1, dy.DeviceAddress, w.Address, g, add);
-        w.Release();
+        CudaProduct.InputGrad(dy, Decoded(weight, dy.DType), g, add);
     }
 
     // Gradient of b if it is wanted, on a CUDA device.

@@ -89,7 +89,7 @@ public class GraphCacheTests
         graphs.Run("product", Product, null);
         Assert.Equal([16f, 16], y.ToArray());
 
-        void Product() => LinearOp.ForwardCuda(x, weight, null, y);
+        void Product() => CudaProduct.Forward(x, CudaProduct.Rows(DType.BF16, weight), null, y);
 
         static Tensor Ones(float value)
         {
