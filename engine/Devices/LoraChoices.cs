@@ -93,7 +93,7 @@ public sealed class LoraChoices
     }
 
     /// <summary>The strategy of <paramref name="product"/> if it is chosen already.</summary>
-    internal bool TryGet(LoraProduct product, out LoraStrategy strategy)
+    internal bool TryGet(in LoraProduct product, out LoraStrategy strategy)
     {
         lock (gate)
             return known.TryGetValue(product, out strategy);

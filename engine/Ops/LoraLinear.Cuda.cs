@@ -123,16 +123,10 @@ internal unsafe partial class LoraLinearOp
     {
         if (x.DType != DType.BF16)
             return LoraStrategy.Composed;
-        var device = Cuda;
-        if (device.LoraStrategy != LoraStrategy.Auto)
-            return device.LoraStrategy;
-        return device.LoraChoices.TryGet(product, out var chosen)
-            ? chosen
-            : Timed(device.LoraChoices, product, to, dy);
+        return Cuda.TryGetStrategy(product, out var strategy) ? strategy : Timed(product, to, dy);
     }
 
-    // In a method of its own: the closure is made for a new shape alone.
-    private LoraStrategy Timed(LoraChoices choices, LoraProduct product, Tensor to, Tensor? dy)
+    private LoraStrategy Timed(LoraProduct product, Tensor to, Tensor? dy)
     {
         var ds = dy is null ? null : dy.Device.Rent((long)product.M * RankPitch * sizeof(ushort));
         using var trial = Tensor.Owned(to.Shape, to.DType, to.Device);
@@ -143,7 +137,7 @@ internal unsafe partial class LoraLinearOp
             all.Add(LoraStrategy.FusedMma);
         if (Codes is not null && QuantizedProduct.Suits(x.DType, product.M))
             all.Add(LoraStrategy.FusedNf4);
-        var chosen = choices.Choose(
+        var chosen = Cuda.LoraChoices.Choose(
             product, [.. all], strategy =>
             {
                 if (dy is null)

@@ -21,7 +21,7 @@ internal partial class LoraLinearOp
             ForwardBlock(y, s);
             return;
         }
-        if (DecodesInRegisters(strategy, m) && (bias is null || bias.DType == DType.F32))
+        if (DecodesInRegisters(strategy, m, bias))
         {
             QuantizedProduct.Forward(x, Codes!, bias, s, RankPitch, b, scale, y);
             return;
@@ -113,8 +113,8 @@ internal partial class LoraLinearOp
         stacked.Release();
     }
 
-    private bool DecodesInRegisters(LoraStrategy strategy, int tokens) =>
-        strategy == LoraStrategy.FusedNf4 && Codes is not null && QuantizedProduct.Suits(x.DType, tokens);
+    private bool DecodesInRegisters(LoraStrategy strategy, int tokens, Tensor? shift = null) =>
+        strategy == LoraStrategy.FusedNf4 && Codes is not null && QuantizedProduct.Suits(x.DType, tokens, shift);
 
     private static bool IsFused(LoraStrategy strategy) => strategy is LoraStrategy.Fused or LoraStrategy.FusedMma;
 

@@ -87,8 +87,7 @@ internal sealed unsafe class QuantizedLinearOp : Op
     public static void InputGradCuda(QuantizedTensor weight, Tensor dy, Tensor g, bool add)
     {
         var product = new LoraProduct(true, dy.Shape.Rows, weight.Shape[1], weight.Shape[0], 0, false, FourBit: true);
-        var suits = QuantizedProduct.Suits(dy.DType, product.M);
-        InputGradCuda(suits ? StrategyOf(product, dy, weight, null, g) : LoraStrategy.Composed, weight, dy, g, add);
+        InputGradCuda(StrategyOf(product, dy, weight, null, g), weight, dy, g, add);
     }
 
     private static void InputGradCuda(LoraStrategy strategy, QuantizedTensor weight, Tensor dy, Tensor g, bool add)
@@ -126,8 +125,7 @@ internal sealed unsafe class QuantizedLinearOp : Op
             return;
         var product = new LoraProduct(
             false, y.Shape.Rows, weight.Shape[0], weight.Shape[1], 0, bias is not null, FourBit: true);
-        var suits = QuantizedProduct.Suits(x.DType, product.M) && (bias is null || bias.DType == DType.F32);
-        ForwardCuda(suits ? StrategyOf(product, x, weight, bias, y) : LoraStrategy.Composed, x, weight, bias, y);
+        ForwardCuda(StrategyOf(product, x, weight, bias, y), x, weight, bias, y);
     }
 
     protected override void BackwardCuda(Tensor y, Tensor dy)
@@ -144,20 +142,18 @@ internal sealed unsafe class QuantizedLinearOp : Op
     private static LoraStrategy StrategyOf(
         LoraProduct product, Tensor of, QuantizedTensor weight, Tensor? bias, Tensor to)
     {
-        var device = CudaProduct.Of(to);
-        if (device.LoraStrategy != LoraStrategy.Auto)
-            return device.LoraStrategy;
-        return device.LoraChoices.TryGet(product, out var chosen)
-            ? chosen
-            : Timed(device.LoraChoices, product, of, weight, bias, to);
+        if (!QuantizedProduct.Suits(of.DType, product.M, bias))
+            return LoraStrategy.Composed;
+        return CudaProduct.Of(to).TryGetStrategy(product, out var strategy)
+            ? strategy
+            : Timed(product, of, weight, bias, to);
     }
 
-    // In a method of its own: the closure is made for a new shape alone.
     private static LoraStrategy Timed(
-        LoraChoices choices, LoraProduct product, Tensor of, QuantizedTensor weight, Tensor? bias, Tensor to)
+        LoraProduct product, Tensor of, QuantizedTensor weight, Tensor? bias, Tensor to)
     {
         using var trial = Tensor.Owned(to.Shape, to.DType, to.Device);
-        return choices.Choose(
+        return CudaProduct.Of(to).LoraChoices.Choose(
             product, [LoraStrategy.Composed, LoraStrategy.FusedNf4], strategy =>
             {
                 if (product.Backward)

@@ -12,9 +12,9 @@ internal static class QuantizedProduct
     // Every 64 tokens decode the matrix again: well before this the library's product of a decoded one is faster.
     private const int MostTokens = 256;
 
-    /// <summary>Whether the products of so many tokens are worth a try.</summary>
-    public static bool Suits(DType activations, int tokens) =>
-        activations == DType.BF16 && tokens is > 0 and <= MostTokens;
+    /// <summary>Whether the products of so many tokens can be, and are worth a try.</summary>
+    public static bool Suits(DType activations, int tokens, Tensor? bias = null) =>
+        activations == DType.BF16 && tokens is > 0 and <= MostTokens && bias is not { DType: not DType.F32 };
 
     /// <summary>y = x W0ᵀ + b + S (s B)ᵀ.</summary>
     /// <param name="x">(M, in) BF16.</param>
