@@ -99,14 +99,14 @@ internal unsafe partial class LoraLinearOp
 
     private ulong SlotBytes => (ulong)(slot * x.DType.Size());
 
-    private ulong KeptS => shared is null ? (ulong)Scratch<byte>() : shared.DeviceAddress + SlotBytes;
+    private ulong KeptS => shared is null ? ScratchDevice<byte>().Address : shared.DeviceAddress + SlotBytes;
 
     // S = drop(x) Aᵀ (M, r), here or where it is made for several layers.
     private ulong S()
     {
         if (shared is not null)
             return KeptS;
-        var s = (ulong)RentScratch<byte>((long)x.Shape.Rows * RankPitch * x.DType.Size());
+        var s = RentDevice<byte>((long)x.Shape.Rows * RankPitch * x.DType.Size()).Address;
         LoraThinPass.Run(
             x, Rank, RankPitch, dropout, LoraThinPass.Kept(dropout),
             LoraThinPass.Factor.Rows(a.DeviceAddress, a.Shape[1]), s, 0);

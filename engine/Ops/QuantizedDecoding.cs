@@ -1,4 +1,3 @@
-using System.Numerics;
 using CudaLora.Kernels.Ops;
 
 namespace CudaLora.Engine;
@@ -22,16 +21,13 @@ internal static class QuantizedDecoding
         var sAt = s?.DeviceAddress ?? 0;
         if (ranks > 0)
             LoraDecode.Down(stream, tokens, new(x.DeviceAddress, a!.DeviceAddress, sAt, inputs, inputs, ranks));
-        var (parts, nested) = (weight.Parts, weight.Options.DoubleQuant);
+        var w = weight.DeviceView;
         Nf4Decode.Launch(
             stream,
             new(
-                parts.Codes.DeviceAddress, parts.Codebook.DeviceAddress, nested ? 0 : parts.AbsMax.DeviceAddress,
-                nested ? parts.AbsMax.DeviceAddress : 0, parts.NestedAbsMax?.DeviceAddress ?? 0,
-                parts.NestedMap?.DeviceAddress ?? 0, x.DeviceAddress, sAt, b?.DeviceAddress ?? 0,
+                w.Codes, w.Codebook, w.AbsMax, w.Codes8, w.Groups, w.Map, x.DeviceAddress, sAt, b?.DeviceAddress ?? 0,
                 bias?.DeviceAddress ?? 0, y.DeviceAddress, tokens, inputs, outputs, ranks, inputs, outputs, scale,
-                parts.Offset, BitOperations.Log2((uint)weight.Options.BlockSize),
-                BitOperations.Log2((uint)parts.GroupSize)));
+                w.Offset, w.BlockShift, w.GroupShift));
         s?.Release();
         return true;
     }
