@@ -20,6 +20,11 @@ internal static class CudaProduct
         public void Release() => copy?.Release();
     }
 
+    /// <summary>
+    /// Elements from row to row of a small matrix that products read: in BF16 whole units of 16 bytes.
+    /// </summary>
+    public static int Pitch(DType dtype, int cols) => dtype == DType.BF16 ? (cols + 7) / 8 * 8 : cols;
+
     /// <summary>The element type of a tensor's products.</summary>
     public static GemmType TypeOf(DType dtype) => dtype == DType.BF16 ? GemmType.BF16 : GemmType.F32;
 

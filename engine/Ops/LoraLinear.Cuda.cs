@@ -9,8 +9,8 @@ namespace CudaLora.Engine;
 /// </summary>
 internal unsafe partial class LoraLinearOp
 {
-    // Rows of S and dS are whole units of 16 bytes in BF16.
-    private int RankPitch => shared?.Shape[^1] ?? (x.DType == DType.BF16 ? (Rank + 7) / 8 * 8 : Rank);
+    // Elements from row to row of S and dS.
+    private int RankPitch => shared?.Shape[^1] ?? CudaProduct.Pitch(x.DType, Rank);
 
     // Rows of S and dS that a product reads: all, where several layers share them.
     private int Ranks => shared?.Shape[^1] ?? Rank;

@@ -247,8 +247,12 @@ internal partial class LoraLinearOp
         if (down is not null)
             down.PackA(to, pitch);
         else
-            LoraPack.Pack(Cuda.Stream, new(a.DeviceAddress, 0, to, 0, a.Shape[1], 0, Rank, pitch, 0, 0, 0, 1));
+            PackA(a, to, pitch);
     }
+
+    /// <summary>A (r, in) in BF16, rows of <paramref name="pitch"/>.</summary>
+    public static void PackA(Tensor a, ulong to, int pitch) => LoraPack.Pack(
+        CudaProduct.Of(a).Stream, new(a.DeviceAddress, 0, to, 0, a.Shape[1], 0, a.Shape[0], pitch, 0, 0, 0, 1));
 
     // y += s S Bᵀ.
     private void AddAdapterF32(int m, int n, ulong s, Tensor y)
@@ -259,7 +263,7 @@ internal partial class LoraLinearOp
 
     private int OwnPitch => Pitch(Rank);
 
-    private static int Pitch(int cols) => (cols + 7) / 8 * 8;
+    private static int Pitch(int cols) => CudaProduct.Pitch(DType.BF16, cols);
 
     private static GemmShape Bf16(int m, int n, int k, bool transB, int lda, int ldb, int ldc) =>
         new(m, n, k, false, transB, GemmType.BF16, GemmType.BF16, lda, ldb, ldc);

@@ -1,4 +1,3 @@
-using CudaLora.Kernels.Ops;
 using CudaLora.Kernels.Simd;
 
 namespace CudaLora.Engine;
@@ -24,7 +23,7 @@ public static partial class TensorOps
     /// x, and so are the gradients of all A; the adapters' part of dX is one product. A and B stay separate tensors.
     /// </summary>
     /// <param name="x">Input (..., in), F32; on CUDA also BF16.</param>
-    /// <param name="layers">Two or three; ranks may differ.</param>
+    /// <param name="layers">Up to <see cref="MaxSharedLora"/>; ranks may differ.</param>
     /// <returns>(..., out) of each.</returns>
     public static Tensor[] LoraLinears(this Tensor x, params ReadOnlySpan<LoraProjection> layers)
     {
@@ -62,8 +61,9 @@ public static partial class TensorOps
 internal sealed unsafe class LoraDownOp : Op
 {
     private readonly Tensor x; // (M, in)
-    private readonly Tensor[] a; // (r, in) each
-    private readonly LoraThinPass.Reduction[] slots;
+    private readonly LoraThinPass.Reduction[] slots; // A (r, in) of each layer
+    private readonly bool trainsA;
+    private readonly bool hasGaps; // in BF16, between the slots
     private readonly Waiting[] waiting; // layers whose part of dX is to be added
     private int waitingCount;
     private Tensor? s;
@@ -74,21 +74,19 @@ internal sealed unsafe class LoraDownOp : Op
         : base("lora_down", x, layers[0].A, At(layers, 1), At(layers, 2))
     {
         this.x = x;
-        a = new Tensor[layers.Length];
         slots = new LoraThinPass.Reduction[layers.Length];
         waiting = new Waiting[layers.Length];
         // Slots of BF16 begin at whole units of 16 bytes; the columns between them are zeros.
-        var unit = x.DType == DType.BF16 ? 8 : 1;
-        var trainsA = false;
         for (var i = 0; i < layers.Length; i++)
         {
-            a[i] = layers[i].A;
-            slots[i] = new(a[i], Ranks, a[i].Shape[0], Transposed: false);
-            Ranks += (a[i].Shape[0] + unit - 1) / unit * unit;
+            var a = layers[i].A;
+            var (rank, width) = (a.Shape[0], CudaProduct.Pitch(x.DType, a.Shape[0]));
+            slots[i] = new(a, Ranks, rank, Transposed: false);
+            Ranks += width;
             Outputs += layers[i].B.Shape[0];
-            trainsA |= NeedsGrad(a[i]);
-            HasGaps |= a[i].Shape[0] % unit != 0;
-            Save(a[i]);
+            trainsA |= NeedsGrad(a);
+            hasGaps |= rank < width;
+            Save(a);
         }
         readers = layers.Length;
         if (trainsA)
@@ -100,8 +98,6 @@ internal sealed unsafe class LoraDownOp : Op
 
     /// <summary>Outputs of all layers.</summary>
     public int Outputs { get; }
-
-    private bool HasGaps { get; }
 
     /// <summary>First column of a layer in S.</summary>
     public int SlotOf(int layer) => slots[layer].First;
@@ -146,17 +142,10 @@ internal sealed unsafe class LoraDownOp : Op
     /// <summary>A of all layers in BF16, zeros between the slots.</summary>
     public void PackA(ulong to, int pitch)
     {
-        var stream = CudaProduct.Of(x).Stream;
-        if (HasGaps)
+        if (hasGaps)
             x.Device.Clear((void*)to, (long)Ranks * pitch * sizeof(ushort));
-        foreach (var (of, first, ranks, _) in slots)
-        {
-            LoraPack.Pack(
-                stream,
-                new(
-                    of.DeviceAddress, 0, to + (2 * (ulong)first * (ulong)pitch), 0, of.Shape[1], 0, ranks, pitch, 0, 0,
-                    0, 1));
-        }
+        foreach (var (of, first, _, _) in slots)
+            LoraLinearOp.PackA(of, to + (2 * (ulong)first * (ulong)pitch), pitch);
     }
 
     /// <summary>A of all layers in F32, zeros between the slots, in memory the caller releases.</summary>
@@ -164,7 +153,7 @@ internal sealed unsafe class LoraDownOp : Op
     {
         var width = x.Shape[^1];
         var to = x.Device.Rent((long)Ranks * width * sizeof(float));
-        if (HasGaps)
+        if (hasGaps)
             x.Device.Clear(to.Pointer, (long)Ranks * width * sizeof(float));
         foreach (var (of, first, _, _) in slots)
             x.Device.Copy(of.Address, (float*)to.Pointer + ((long)first * width), of.ByteCount);
@@ -216,9 +205,8 @@ internal sealed unsafe class LoraDownOp : Op
 
     protected override void BackwardCuda(Tensor y, Tensor dy)
     {
-        var trained = Array.FindAll(slots, slot => NeedsGrad(slot.Of));
-        if (trained.Length > 0 && dy.Count > 0)
-            LoraThinPass.Run(x, Ranks, Ranks, default, 1, default, 0, dy.DeviceAddress, trained);
+        if (trainsA && dy.Count > 0)
+            LoraThinPass.Run(x, Ranks, Ranks, default, 1, default, 0, dy.DeviceAddress, slots);
         if (waitingCount == 0)
             return;
         // The adapters' part is summed with the narrowest dY: that is the one the block matrix has to copy.

@@ -22,8 +22,8 @@ internal static class LoraThinPass
     }
 
     /// <summary>
-    /// projected (rows, ranks) = factor drop(wide) u, and each gradient (+)= factor leftᵀ drop(wide). Rows of projected
-    /// and left are <paramref name="pitch"/> apart and of wide's type.
+    /// projected (rows, ranks) = factor drop(wide) u, and each gradient that is wanted (+)= factor leftᵀ drop(wide).
+    /// Rows of projected and left are <paramref name="pitch"/> apart and of wide's type.
     /// </summary>
     public static void Run(
         Tensor wide, int ranks, int pitch, in DropoutMask dropout, float factor, in Factor u, ulong projected,
@@ -55,6 +55,8 @@ internal static class LoraThinPass
             return;
         foreach (var part in reductions)
         {
+            if (!part.Of.RequiresGrad)
+                continue;
             var g = part.Of.GradForWrite(out var add);
             var (outRow, outCol) = part.Transposed ? (1, part.Ranks) : (cols, 1);
             var skip = (ulong)part.First * (ulong)reducedPitch * sizeof(float);
