@@ -26,8 +26,7 @@ internal unsafe partial class LoraLinearOp
     /// <summary>
     /// W0 (out, in) in the type of the products: itself, a cast copy, or what a 4-bit base is decoded to.
     /// </summary>
-    private protected virtual CudaProduct.Factor BaseAs(DType dtype) => CudaProduct.Rows(
-        dtype, weight ?? throw new NotSupportedException($"[{Name}] with a 4-bit base runs on the CPU only"));
+    private protected virtual CudaProduct.Factor BaseAs(DType dtype) => CudaProduct.Rows(dtype, weight!);
 
     /// <summary>The 4-bit base, or null.</summary>
     private protected virtual QuantizedTensor? Codes => null;

@@ -8,7 +8,7 @@ public static partial class TensorOps
     /// y = x Wᵀ + b with a frozen 4-bit W. Neither x nor the values of W are kept for backward: dX is a product with
     /// the codes again.
     /// </summary>
-    /// <param name="x">Input (..., in), F32.</param>
+    /// <param name="x">Input (..., in), F32; on CUDA also BF16, which the product then is.</param>
     /// <param name="weight">W (out, in).</param>
     /// <param name="bias">b (out), or null.</param>
     /// <returns>(..., out).</returns>
