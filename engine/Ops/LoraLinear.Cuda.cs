@@ -44,7 +44,6 @@ internal unsafe partial class LoraLinearOp
     {
         if (y.Count == 0)
             return;
-        RequireAdapterType();
         if (shared is null && dropout.Probability == 0 && TryDecode(y))
             return;
         var s = S();
@@ -110,12 +109,6 @@ internal unsafe partial class LoraLinearOp
             x, Rank, RankPitch, dropout, LoraThinPass.Kept(dropout),
             LoraThinPass.Factor.Rows(a.DeviceAddress, a.Shape[1]), s, 0);
         return s;
-    }
-
-    private void RequireAdapterType()
-    {
-        if (a.DType != DType.F32 || b.DType != DType.F32)
-            throw new ArgumentException($"[lora_linear] A and B must be F32, but got A {a.DType}, B {b.DType}");
     }
 
     private LoraStrategy StrategyOf(LoraProduct product, Tensor to, Tensor? dy)

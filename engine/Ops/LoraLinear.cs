@@ -64,6 +64,8 @@ internal unsafe partial class LoraLinearOp : Op
             || a.Shape[0] != b.Shape[1])
             throw new ArgumentException(
                 $"[lora_linear] A must be (r, in) and B (out, r), but got A {a.Shape}, B {b.Shape}, weight {weight}");
+        if (a.DType != DType.F32 || b.DType != DType.F32)
+            throw new ArgumentException($"[lora_linear] A and B must be F32, but got A {a.DType}, B {b.DType}");
     }
 
     /// <summary>y = x W0ᵀ + b.</summary>

@@ -177,6 +177,17 @@ public class LoraLinearsTests
                 .LoraLinears(one, one, one, one));
     }
 
+    [Theory, OnDevices]
+    public void AdaptersOfAnotherTypeAreRefused(string device)
+    {
+        using var scope = OpCheck.On(device);
+        using var half = Tensor.Owned(Shape.Of(2, 5), DType.BF16);
+        Tensor x = OpCheck.Leaf(1, 3, 5), w = OpCheck.Leaf(2, 4, 5), b = OpCheck.Leaf(3, 4, 2);
+        const string Message = "[lora_linear] A and B must be F32, but got A BF16, B F32";
+        OpCheck.Refused(Message, () => x.LoraLinear(w, null, half, b, 1));
+        OpCheck.Refused(Message, () => x.LoraLinears(new LoraProjection(w, null, null, half, b, 1)));
+    }
+
     private static QuantizedTensor FourBits(int outputs)
     {
         var device = Device.Default;
