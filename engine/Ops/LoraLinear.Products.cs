@@ -120,12 +120,13 @@ internal partial class LoraLinearOp
 
     private bool UsesWgmma(LoraStrategy strategy) => strategy == LoraStrategy.Fused && HasWgmma;
 
-    // One product of the project's own kernels, if they can read the matrices.
+    // One product of the project's own kernels, if they can read the matrices and the bias.
     private bool ForwardFused(LoraStrategy strategy, Tensor y, ulong s, ulong sb)
     {
         var (m, n, k) = (y.Shape.Rows, b.Shape[0], a.Shape[1]);
         var w = BaseAs(DType.BF16);
-        var reads = GemmMma.Reads(x.DeviceAddress, k) && GemmMma.Reads(w.Address, w.Pitch);
+        var reads = GemmMma.Reads(x.DeviceAddress, k) && GemmMma.Reads(w.Address, w.Pitch)
+            && bias is not { DType: not DType.F32 };
         if (reads && UsesWgmma(strategy) && LoraWgmma.Reads(y.DeviceAddress, n))
         {
             if (bias is not null)
