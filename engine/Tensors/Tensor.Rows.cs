@@ -61,12 +61,12 @@ public sealed unsafe partial class Tensor
 
     private Tensor Dense() => new(RentDense(), 0, Shape, DType);
 
-    // By way of a matrix without gaps.
+    // By way of a matrix without gaps on this device.
     private void CopyIntoRows(Tensor source)
     {
-        using var dense = Unscoped(Shape, DType, Device);
-        dense.CopyFrom(source);
-        CopyRows(dense.DeviceAddress, Shape[1], RowsAddress, RowPitch);
+        using var copy = source.Device == Device ? null : Unscoped(Shape, DType, Device);
+        copy?.CopyFrom(source);
+        CopyRows((copy ?? source).DeviceAddress, Shape[1], RowsAddress, RowPitch);
     }
 
     private void ThrowHasRoom() => throw new InvalidOperationException(
