@@ -194,13 +194,8 @@ internal sealed class CudaAdamW : IDisposable
     private static ulong AddressOf(Tensor tensor, MomentPiece piece) =>
         tensor.DeviceAddress + (ulong)(piece.First * sizeof(float));
 
-    private static MomentPiece Whole(int index, Parameter parameter, Moments moments)
-    {
-        var parts = moments.State().Select(part => part.Value.DeviceAddress).ToArray();
-        return moments.EightBit
-            ? new(index, 0, parameter.Value.Count, true, parts[0], parts[1], parts[2], parts[3])
-            : new(index, 0, parameter.Value.Count, false, parts[0], 0, parts[1], 0);
-    }
+    private static MomentPiece Whole(int index, Parameter parameter, Moments moments) => MomentPiece.Of(
+        index, 0, parameter.Value.Count, [.. moments.State().Select(part => part.Value.DeviceAddress)]);
 
     private readonly record struct Launches(int First, int Wide, int Coded);
 }
