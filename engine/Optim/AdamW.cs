@@ -104,7 +104,7 @@ public sealed class AdamW : IDisposable
         if (cuda is not null)
         {
             cuda.Begin(rateFactor, StepCount++, gradientScale);
-            cuda.QueueStep();
+            cuda.QueueStep(maxNorm: null);
             return;
         }
         Update(rateFactor, gradientScale, ++StepCount);
@@ -144,8 +144,7 @@ public sealed class AdamW : IDisposable
     {
         if (cuda is not null)
         {
-            cuda.QueueClip(maxNorm);
-            cuda.QueueStep();
+            cuda.QueueStep(maxNorm);
             return;
         }
         norm = GradientClip.Norm(Groups);

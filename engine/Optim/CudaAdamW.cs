@@ -82,22 +82,20 @@ internal sealed class CudaAdamW : IDisposable
         state.Upload([new Kernel.State(rateFactor, stepsTaken, 0, 0, (float)gradientScale, 0, 0)]);
     }
 
-    /// <summary>Queues the norm and the factor that clips to it; a norm that is not finite holds the update.</summary>
-    public void QueueClip(double maxNorm)
+    /// <summary>
+    /// Queues the update; before it, unless <paramref name="maxNorm"/> is null, the norm and the factor that clips to
+    /// it: a norm that is not finite holds the update.
+    /// </summary>
+    public void QueueStep(double? maxNorm)
     {
         UpdateTable();
         if (chunkCount == 0)
             return;
-        GradNorm.Squares(device.Stream, chunkCount, new(slotTable.Pointer, chunks.Pointer, partial.Pointer));
-        GradNorm.Finish(device.Stream, new(partial.Pointer, state.Pointer, maxNorm, chunkCount, Guard: 1));
-    }
-
-    /// <summary>Queues the update.</summary>
-    public void QueueStep()
-    {
-        UpdateTable();
-        if (chunkCount == 0)
-            return;
+        if (maxNorm is { } most)
+        {
+            GradNorm.Squares(device.Stream, chunkCount, new(slotTable.Pointer, chunks.Pointer, partial.Pointer));
+            GradNorm.Finish(device.Stream, new(partial.Pointer, state.Pointer, most, chunkCount, Guard: 1));
+        }
         Kernel.Begin(
             device.Stream,
             new(
