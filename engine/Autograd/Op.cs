@@ -32,7 +32,7 @@ public interface IOpObserver
 /// </summary>
 public abstract unsafe class Op
 {
-    private const int MaxInputs = 8;
+    private protected const int MaxInputs = 8;
     // LoraDownOp: x, and of each of three layers A, W0 and dY.
     private const int MaxSaved = 10;
 
