@@ -55,10 +55,9 @@ internal partial class LoraLinearOp
         }
         if (joins && DecodesInRegisters(strategy, m))
         {
-            var stacked = down?.RentStacked();
-            QuantizedProduct.InputGrad(
-                dy, Codes!, ds, RankPitch, stacked?.DeviceAddress ?? a.DeviceAddress, Ranks, g, add);
-            stacked?.Release();
+            var all = FloatA();
+            QuantizedProduct.InputGrad(dy, Codes!, ds, RankPitch, all.Address, Ranks, g, add);
+            all.Release();
             return;
         }
         var packed = bf16 ? device.Rent((long)Ranks * Pitch(k) * sizeof(ushort)) : null; // A (r, K) in BF16
@@ -98,19 +97,18 @@ internal partial class LoraLinearOp
     // to = dS A + beta to.
     private void AdapterInputGrad(int m, int k, ulong ds, ulong packed, ulong to, DType type, float beta)
     {
-        var bf16 = x.DType == DType.BF16;
+        var (device, all) = (Cuda, x.DType == DType.BF16 ? new(packed, Pitch(k), null) : FloatA());
         var shape = new GemmShape(
-            m, k, Ranks, false, false, CudaProduct.TypeOf(x.DType), CudaProduct.TypeOf(type), RankPitch,
-            bf16 ? Pitch(k) : k, k);
-        var device = Cuda;
-        if (bf16 || down is null)
-        {
-            device.Gemm.Run(device.Stream, shape, ds, bf16 ? packed : a.DeviceAddress, to, 1, beta);
-            return;
-        }
-        var stacked = down.RentStacked();
-        device.Gemm.Run(device.Stream, shape, ds, stacked.DeviceAddress, to, 1, beta);
-        stacked.Release();
+            m, k, Ranks, false, false, CudaProduct.TypeOf(x.DType), CudaProduct.TypeOf(type), RankPitch, all.Pitch, k);
+        device.Gemm.Run(device.Stream, shape, ds, all.Address, to, 1, beta);
+        all.Release();
+    }
+
+    // A as it is, of all layers that share S: a copy where they are several.
+    private CudaProduct.Factor FloatA()
+    {
+        var stacked = down?.RentStacked();
+        return new CudaProduct.Factor(stacked?.DeviceAddress ?? a.DeviceAddress, a.Shape[1], stacked);
     }
 
     private bool DecodesInRegisters(LoraStrategy strategy, int tokens, Tensor? shift = null) =>
