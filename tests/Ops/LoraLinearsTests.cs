@@ -149,7 +149,7 @@ public class LoraLinearsTests
     public void FourBitLayers_AreThoseOfTheirValues(string device)
     {
         using var scope = OpCheck.On(device);
-        using QuantizedTensor wa = FourBits(6), wb = FourBits(10);
+        using QuantizedTensor wa = FourBits(6, 48), wb = FourBits(10, 48);
         var (x, seed) = (OpCheck.Leaf(1, 3, 48), GradientCheck.Leaf(9, Shape.Of(48), requiresGrad: false));
         Tensor[] a = [OpCheck.Leaf(4, 2, 48), OpCheck.Leaf(5, 3, 48)];
         Tensor[] b = [OpCheck.Leaf(6, 6, 2), OpCheck.Leaf(7, 10, 3)];
@@ -164,6 +164,60 @@ public class LoraLinearsTests
         Near(Joined(apart).ToArray(), Joined(y).ToArray(), 1e-5, "y");
         foreach (var (t, gradient) in all.Zip(gradients))
             Near(t.Grad!.ToArray(), gradient, 1e-5, "gradient");
+    }
+
+    public static TheoryData<LoraStrategy, int, int> FourBitCases() => new(
+        from strategy in Enum.GetValues<LoraStrategy>()
+        from inputs in new[] { 64, 48 } // In whole units of 32 codes, or not.
+        from rank in new[] { 8, 3 }
+        select (strategy, inputs, rank));
+
+    /// <summary>In BF16 by every strategy: values and gradients of the same layers one by one.</summary>
+    [Theory]
+    [MemberData(nameof(FourBitCases))]
+    public void FourBitLayersInBf16_AreThoseOneByOne(LoraStrategy strategy, int inputs, int rank)
+    {
+        foreach (var device in TestDevice.Names.Where(name => name != "cpu"))
+        {
+            using var scope = OpCheck.On(device);
+            var cuda = (CudaDevice)Device.Default;
+            cuda.LoraStrategy = strategy;
+            try
+            {
+                using QuantizedTensor wa = FourBits(72, inputs), wb = FourBits(40, inputs);
+                var x = OpCheck.Bf16Leaf(1, 20, inputs);
+                Tensor[] a = [OpCheck.Leaf(4, rank, inputs), OpCheck.Leaf(5, rank + 2, inputs)];
+                Tensor[] b = [OpCheck.Leaf(6, 72, rank), OpCheck.Leaf(7, 40, rank + 2)];
+                var seed = OpCheck.Bf16Leaf(9, 20 * 112);
+                var shared = Run(() => x.LoraLinears(
+                    new(null, wa, null, a[0], b[0], 0.5f), new(null, wb, null, a[1], b[1], 2)));
+                var apart = Run(
+                    () => [x.LoraLinear(wa, null, a[0], b[0], 0.5f), x.LoraLinear(wb, null, a[1], b[1], 2)]);
+                // y and dX are rounded to BF16 in other places on their way, a few times by 2^-9 of their largest terms;
+                // the rest sums the same values in the same order.
+                foreach (var (name, values) in apart)
+                    Near(values, shared[name], name[0] is 'x' or 'y' ? 1.0 / 64 : 0, name);
+
+                Dictionary<string, float[]> Run(Func<Tensor[]> layers)
+                {
+                    Tensor[] all = [x, .. a, .. b];
+                    foreach (var t in all)
+                        t.ReleaseGrad();
+                    var y = layers();
+                    Joined(y).Backward(seed);
+                    return new()
+                    {
+                        ["y0"] = y[0].ToArray(), ["y1"] = y[1].ToArray(), ["x"] = x.Grad!.ToArray(),
+                        ["a0"] = a[0].Grad!.ToArray(), ["a1"] = a[1].Grad!.ToArray(),
+                        ["b0"] = b[0].Grad!.ToArray(), ["b1"] = b[1].Grad!.ToArray(),
+                    };
+                }
+            }
+            finally
+            {
+                cuda.LoraStrategy = LoraStrategy.Auto;
+            }
+        }
     }
 
     [Fact]
@@ -188,11 +242,11 @@ public class LoraLinearsTests
         OpCheck.Refused(Message, () => x.LoraLinears(new LoraProjection(w, null, null, half, b, 1)));
     }
 
-    private static QuantizedTensor FourBits(int outputs)
+    private static QuantizedTensor FourBits(int outputs, int inputs)
     {
         var device = Device.Default;
         using var host = Device.Use(Device.Cpu);
-        var weight = QuantizedLinearTests.Weight(outputs, 48);
+        var weight = QuantizedLinearTests.Weight(outputs, inputs);
         if (device.Kind == DeviceKind.Cpu)
             return weight;
         var there = weight.To(device);
