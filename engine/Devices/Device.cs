@@ -107,12 +107,18 @@ public abstract unsafe class Device
     public static long PooledSize(long bytes) => CapacityOf(BucketOf(bytes));
 
     /// <summary>A block of at least <paramref name="bytes"/> with one reference, contents undefined.</summary>
-    internal Storage Rent(long bytes)
+    internal Storage Rent(long bytes) => Rent(Pools ? BucketOf(bytes) : NoBucket, bytes);
+
+    /// <summary>As <see cref="Rent(long)"/>, of its exact size and not of the pool: for what is large and lasts.</summary>
+    internal Storage RentExactly(long bytes) => Rent(NoBucket, bytes);
+
+    private Storage Rent(int bucket, long bytes)
     {
-        var bucket = Pools ? BucketOf(bytes) : NoBucket;
         lock (gate)
         {
-            var storage = Pools ? Take(bucket) ?? Allocate(bucket, CapacityOf(bucket)) : Allocate(bucket, bytes);
+            var storage = bucket == NoBucket
+                ? Allocate(bucket, bytes)
+                : Take(bucket) ?? Allocate(bucket, CapacityOf(bucket));
             storage.Retain();
             inUse += storage.Capacity;
             peak = Math.Max(peak, inUse);
@@ -127,6 +133,8 @@ public abstract unsafe class Device
             inUse -= storage.Capacity;
             if (storage.Bucket == NoBucket)
             {
+                // A device without a pool captures nothing.
+                PoolGeneration += Pools ? 1 : 0;
                 reserved -= storage.Capacity;
                 FreeBlock(storage.Pointer, storage.Capacity);
                 return;

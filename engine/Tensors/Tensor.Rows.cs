@@ -30,7 +30,7 @@ public sealed unsafe partial class Tensor
             || Shape[1] % 8 != 0 || Count == 0)
             return;
         var block = new LoraBlockMatrix(Shape[1], Shape[0]);
-        Move(Device.Rent(block.Count * sizeof(ushort)), block.InputPitch);
+        Move(Device.RentExactly(block.Count * sizeof(ushort)), block.InputPitch);
     }
 
     /// <summary>Undoes <see cref="MakeAdapterRoom"/>.</summary>
