@@ -100,15 +100,6 @@ internal sealed unsafe class QuantizedLinearOp : Op
         CudaProduct.InputGrad(dy, Decoded(weight, dy.DType), g, add);
     }
 
-    // Gradient of b if it is wanted, on a CUDA device.
-    private static void BiasGradCuda(Tensor? bias, Tensor dy)
-    {
-        if (!NeedsGrad(bias))
-            return;
-        var g = GradOf(bias!, out var add);
-        CudaProduct.SumRows(dy, g, add);
-    }
-
     /// <summary>
     /// The values of W in a type, dense, to be released: pooled memory that every layer takes in turn.
     /// </summary>
@@ -135,7 +126,7 @@ internal sealed unsafe class QuantizedLinearOp : Op
             var g = GradOf(x, out var add);
             InputGradCuda(weight, dy, g, add);
         }
-        BiasGradCuda(bias, dy);
+        LinearOp.WeightGradCuda(x, null, bias, dy);
     }
 
     // of: x forward, dY backward.
