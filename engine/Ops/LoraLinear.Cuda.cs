@@ -44,7 +44,7 @@ internal unsafe partial class LoraLinearOp
     {
         if (y.Count == 0)
             return;
-        if (shared is null && dropout.Probability == 0 && TryDecode(y))
+        if (shared is null && !IsMasked && TryDecode(y))
             return;
         var s = S();
         var product = new LoraProduct(false, y.Shape.Rows, b.Shape[0], a.Shape[1], Rank, bias is not null,
@@ -113,7 +113,7 @@ internal unsafe partial class LoraLinearOp
 
     private LoraStrategy StrategyOf(LoraProduct product, Tensor to, Tensor? dy)
     {
-        if (x.DType != DType.BF16)
+        if (x.DType != DType.BF16 || (product.Backward && IsMasked))
             return LoraStrategy.Composed;
         return Cuda.TryGetStrategy(product, out var strategy) ? strategy : Timed(product, to, dy);
     }
@@ -124,7 +124,9 @@ internal unsafe partial class LoraLinearOp
         using var trial = Tensor.Owned(to.Shape, to.DType, to.Device);
         if (ds is not null)
             to.Device.Clear(ds.Pointer, (long)product.M * RankPitch * sizeof(ushort));
-        List<LoraStrategy> all = [LoraStrategy.Composed, LoraStrategy.BlockMatrix, LoraStrategy.Fused];
+        List<LoraStrategy> all = [LoraStrategy.Composed, LoraStrategy.Fused];
+        if (product.Backward ? WidensGradient : WidensInput)
+            all.Add(LoraStrategy.BlockMatrix);
         if (HasWgmma)
             all.Add(LoraStrategy.FusedMma);
         if (Codes is not null && QuantizedProduct.Suits(x.DType, product.M))

@@ -16,7 +16,7 @@ internal partial class LoraLinearOp
             AddAdapterF32(m, n, s, y);
             return;
         }
-        if (strategy == LoraStrategy.BlockMatrix && Ranks <= LoraBlockMatrix.Pad && WidensInput)
+        if (strategy == LoraStrategy.BlockMatrix && WidensInput)
         {
             ForwardBlock(y, s);
             return;
@@ -47,8 +47,8 @@ internal partial class LoraLinearOp
     {
         var (m, k, bf16, device) = (dy.Shape.Rows, a.Shape[1], x.DType == DType.BF16, Cuda);
         // Under dropout the adapter's part is masked before it is added.
-        var joins = bf16 && dropout.Probability == 0;
-        if (joins && strategy == LoraStrategy.BlockMatrix && Ranks <= LoraBlockMatrix.Pad && b.Shape[0] <= k)
+        var joins = bf16 && !IsMasked;
+        if (joins && strategy == LoraStrategy.BlockMatrix && WidensGradient)
         {
             InputGradBlock(dy, ds, g, add);
             return;
@@ -66,10 +66,10 @@ internal partial class LoraLinearOp
             PackA(packedAt, Pitch(k));
         if (!(joins && IsFused(strategy) && InputGradFused(strategy, dy, ds, packedAt, g, add)))
         {
-            if (dropout.Probability == 0)
-                AdapterInputGrad(m, k, ds, packedAt, g.DeviceAddress, g.DType, add ? 1 : 0);
-            else
+            if (IsMasked)
                 AddMasked(m, k, ds, packedAt, g, add);
+            else
+                AdapterInputGrad(m, k, ds, packedAt, g.DeviceAddress, g.DType, add ? 1 : 0);
             CudaProduct.InputGrad(dy, BaseAs(dy.DType), g, true);
         }
         packed?.Release();
@@ -113,6 +113,8 @@ internal partial class LoraLinearOp
 
     private bool DecodesInRegisters(LoraStrategy strategy, int tokens, Tensor? shift = null) =>
         strategy == LoraStrategy.FusedNf4 && Codes is not null && QuantizedProduct.Suits(x.DType, tokens, shift);
+
+    private bool IsMasked => dropout.Probability > 0;
 
     private static bool IsFused(LoraStrategy strategy) => strategy is LoraStrategy.Fused or LoraStrategy.FusedMma;
 
@@ -174,7 +176,12 @@ internal partial class LoraLinearOp
 
     // Bytes decide whether x is widened to [x | S]: that reads and writes x once, for all layers that share S, where
     // the composed way reads and writes y once more, for each. With as many the widened product wins: it rounds once.
-    private bool WidensInput => a.Shape[1] <= (down?.Outputs ?? b.Shape[0]);
+    private bool WidensInput => FitsPad && a.Shape[1] <= (down?.Outputs ?? b.Shape[0]);
+
+    // The same way back: dY is copied where that is fewer bytes than reading and writing dX once more.
+    private bool WidensGradient => FitsPad && b.Shape[0] <= a.Shape[1];
+
+    private bool FitsPad => Ranks <= LoraBlockMatrix.Pad;
 
     // One product of the library on rows [x | S] and [W0 | s B]; only the columns in use are multiplied.
     private void ForwardBlock(Tensor y, ulong s)
@@ -197,7 +204,7 @@ internal partial class LoraLinearOp
         rented?.Release();
     }
 
-    // The same way back: dY is copied where that is fewer bytes than reading and writing dX once more.
+    // The same way back, on rows [dY | dS] and [W0; A].
     private void InputGradBlock(Tensor dy, ulong ds, Tensor g, bool add)
     {
         var (m, device, block) = (dy.Shape.Rows, Cuda, Block());

@@ -1,6 +1,7 @@
 using CudaLora.Engine;
 using CudaLora.Kernels.Emulator;
 using CudaLora.Kernels.Runtime;
+using CudaLora.Tests.Ops;
 
 namespace CudaLora.Tests.Engine;
 
@@ -45,6 +46,23 @@ public class LoraChoicesTests
             runs++;
             driver.Elapsed = strategy == LoraStrategy.Fused ? 1 : 2;
         });
+    }
+
+    // Under dropout every strategy composes the gradient: what the clock says would be chance, and kept for products
+    // without dropout too.
+    [Fact]
+    public void AMaskedGradientChoosesNothing()
+    {
+        using var device = new CudaDevice(new EmulatedDriver(), new CudaDeviceOptions { LoraChoicesFile = null }, true);
+        using var chosen = Device.Use(device);
+        using var scope = TensorScope.Begin();
+        Tensor x = OpCheck.Bf16Leaf(1, 20, 16), w = OpCheck.Bf16Leaf(2, 24, 16);
+        Tensor a = OpCheck.Leaf(3, 4, 16), b = OpCheck.Leaf(4, 24, 4);
+        w.RequiresGrad = false;
+        x.LoraLinear(w, null, a, b, 1, DropoutMask.Draw(0.5f, new Generator(1))).Backward(OpCheck.Bf16Leaf(5, 20, 24));
+        Assert.Equal("forward (20, 24, 16) r 4", Assert.Single(device.LoraChoices.Known).Key);
+        x.LoraLinear(w, null, a, b, 1).Backward(OpCheck.Bf16Leaf(5, 20, 24));
+        Assert.Equal(["backward (20, 16, 24) r 4", "forward (20, 24, 16) r 4"], device.LoraChoices.Known.Keys);
     }
 
     [Fact]
