@@ -8,7 +8,7 @@ namespace CudaLora.Engine;
 /// <param name="M">Tokens.</param>
 /// <param name="N">Columns of the result.</param>
 /// <param name="K">Terms of each sum, the adapter's apart.</param>
-/// <param name="Rank">The adapter's; backward, of all that share S; 0 without one.</param>
+/// <param name="Rank">Columns of S: of all adapters that share it; 0 without one.</param>
 /// <param name="Bias">A bias is added.</param>
 /// <param name="FourBit">W0 is 4-bit codes.</param>
 public readonly record struct LoraProduct(

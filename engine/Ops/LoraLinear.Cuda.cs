@@ -47,8 +47,8 @@ internal unsafe partial class LoraLinearOp
         if (shared is null && !IsMasked && TryDecode(y))
             return;
         var s = S();
-        var product = new LoraProduct(false, y.Shape.Rows, b.Shape[0], a.Shape[1], Rank, bias is not null,
-            Codes is not null);
+        var product = new LoraProduct(
+            false, y.Shape.Rows, b.Shape[0], a.Shape[1], Ranks, bias is not null, Codes is not null);
         Forward(StrategyOf(product, y, null), y, s);
         down?.ReadByOne();
     }

@@ -65,6 +65,23 @@ public class LoraChoicesTests
         Assert.Equal(["backward (20, 16, 24) r 4", "forward (20, 24, 16) r 4"], device.LoraChoices.Known.Keys);
     }
 
+    // Layers that share S widen x once for all and multiply all its columns: another matter than one alone.
+    [Fact]
+    public void LayersThatShareAreChosenForApart()
+    {
+        using var device = new CudaDevice(new EmulatedDriver(), new CudaDeviceOptions { LoraChoicesFile = null }, true);
+        using var chosen = Device.Use(device);
+        using var scope = TensorScope.Begin();
+        using var mode = GradMode.NoGrad();
+        Tensor x = OpCheck.Bf16Leaf(1, 20, 16), w = OpCheck.Bf16Leaf(2, 24, 16);
+        Tensor a = OpCheck.Leaf(3, 4, 16), b = OpCheck.Leaf(4, 24, 4);
+        var layer = new LoraProjection(w, null, null, a, b, 1);
+        x.LoraLinears(layer, layer);
+        Assert.Equal("forward (20, 24, 16) r 16", Assert.Single(device.LoraChoices.Known).Key);
+        x.LoraLinear(w, null, a, b, 1);
+        Assert.Equal(["forward (20, 24, 16) r 16", "forward (20, 24, 16) r 4"], device.LoraChoices.Known.Keys);
+    }
+
     [Fact]
     public void ADriverWithoutAClockIsNotTimed()
     {
