@@ -24,6 +24,8 @@ internal sealed unsafe class MomentPages : IDisposable
     private const int MostWindows = 3;
     // The widest access, and a cache line.
     private const int Alignment = 256;
+    // A copy is a span.
+    private const long MostPageBytes = 1 << 30;
 
     private readonly CudaDevice device;
     private readonly Storage host;
@@ -48,7 +50,7 @@ internal sealed unsafe class MomentPages : IDisposable
         CudaDevice device, IReadOnlyList<Moments> moments, IReadOnlyList<long> counts, long pageBytes)
     {
         this.device = device;
-        var plan = new Plan(moments, counts, pageBytes);
+        var plan = new Plan(moments, counts, Math.Min(pageBytes, MostPageBytes));
         pages = [.. plan.Pages];
         windowBytes = Math.Max(1, pages.Max(page => page.Bytes));
         windows = Math.Min(MostWindows, pages.Length);
