@@ -207,9 +207,13 @@ public partial class LoraLinearsTests
                     Joined(y).Backward(seed);
                     return new()
                     {
-                        ["y0"] = y[0].ToArray(), ["y1"] = y[1].ToArray(), ["x"] = x.Grad!.ToArray(),
-                        ["a0"] = a[0].Grad!.ToArray(), ["a1"] = a[1].Grad!.ToArray(),
-                        ["b0"] = b[0].Grad!.ToArray(), ["b1"] = b[1].Grad!.ToArray(),
+                        ["y0"] = y[0].ToArray(),
+                        ["y1"] = y[1].ToArray(),
+                        ["x"] = x.Grad!.ToArray(),
+                        ["a0"] = a[0].Grad!.ToArray(),
+                        ["a1"] = a[1].Grad!.ToArray(),
+                        ["b0"] = b[0].Grad!.ToArray(),
+                        ["b1"] = b[1].Grad!.ToArray(),
                     };
                 }
             }
