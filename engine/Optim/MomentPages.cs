@@ -57,7 +57,15 @@ internal sealed unsafe class MomentPages : IDisposable
         host = device.PinnedMemory.Rent(Math.Max(1, plan.HostBytes));
         for (var i = 0; i < moments.Count; i++)
             moments[i].Place(host, plan.HostOffsets[i]);
-        window = device.Rent(windows * windowBytes);
+        try
+        {
+            window = device.Rent(windows * windowBytes);
+        }
+        catch
+        {
+            host.Release();
+            throw;
+        }
         Pieces = [.. pages.SelectMany((page, i) => page.Cuts.Select(cut => Piece(cut, WindowOf(i))))];
         (inStream, outStream) = (new CudaStream(device.Context), new CudaStream(device.Context));
         ready = new CudaEvent(device.Context, timing: false);
