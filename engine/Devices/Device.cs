@@ -109,7 +109,9 @@ public abstract unsafe class Device
     /// <summary>A block of at least <paramref name="bytes"/> with one reference, contents undefined.</summary>
     internal Storage Rent(long bytes) => Rent(Pools ? BucketOf(bytes) : NoBucket, bytes);
 
-    /// <summary>As <see cref="Rent(long)"/>, of its exact size and not of the pool: for what is large and lasts.</summary>
+    /// <summary>
+    /// As <see cref="Rent(long)"/>, but of the exact size and not of the pool: for what is large and lasts.
+    /// </summary>
     internal Storage RentExactly(long bytes) => Rent(NoBucket, bytes);
 
     private Storage Rent(int bucket, long bytes)
