@@ -3,17 +3,6 @@ using Kernel = CudaLora.Kernels.Ops.AdamW;
 
 namespace CudaLora.Engine;
 
-/// <summary>Values [First, First + Count) of a parameter, whose moments an update finds at these addresses.</summary>
-internal sealed record MomentPiece(
-    int Parameter, long First, long Count, bool EightBit, ulong M, ulong MScales, ulong V, ulong VScales)
-{
-    /// <summary>A piece whose <paramref name="parts"/> are at these addresses, in the order of the moments'.</summary>
-    public static MomentPiece Of(int parameter, long first, long count, ReadOnlySpan<ulong> parts) =>
-        parts is [var m, var mScales, var v, var vScales]
-            ? new(parameter, first, count, true, m, mScales, v, vScales)
-            : new(parameter, first, count, false, parts[0], 0, parts[1], 0);
-}
-
 /// <summary>
 /// Moments in pinned host memory that pass by the device a page at a time: copied there on a stream of their own ahead
 /// of the update, and back on another behind it. Three pages have room, one on its way in, one in use, one on its way
