@@ -32,13 +32,15 @@ public interface IOpObserver
 /// </summary>
 public abstract unsafe class Op
 {
-    private const int MaxSlots = 8;
+    private protected const int MaxInputs = 8;
+    // LoraDownOp: x, and of each of three layers A, W0 and dY.
+    private const int MaxSaved = 10;
 
     [ThreadStatic]
     private static long lastOrder;
 
-    private Slots inputs;
-    private Slots saved;
+    private Inputs inputs;
+    private Kept saved;
     private Storage? scratch;
     private int inputCount;
     private int savedCount;
@@ -192,7 +194,7 @@ public abstract unsafe class Op
 
     /// <summary>The memory of <see cref="RentDevice{T}"/>.</summary>
     protected DevicePointer<T> ScratchDevice<T>()
-        where T : unmanaged => new((ulong)scratch!.Pointer);
+        where T : unmanaged => new(scratch!.DeviceAddress);
 
     /// <summary>The memory of <see cref="RentScratch{T}"/>.</summary>
     protected T* Scratch<T>()
@@ -263,13 +265,19 @@ public abstract unsafe class Op
     {
         if (input is null)
             return;
-        if (inputCount == MaxSlots)
-            throw new ArgumentException($"[{Name}] at most {MaxSlots} inputs expected");
+        if (inputCount == MaxInputs)
+            throw new ArgumentException($"[{Name}] at most {MaxInputs} inputs expected");
         inputs[inputCount++] = input;
     }
 
-    [InlineArray(MaxSlots)]
-    private struct Slots
+    [InlineArray(MaxInputs)]
+    private struct Inputs
+    {
+        private Tensor? first;
+    }
+
+    [InlineArray(MaxSaved)]
+    private struct Kept
     {
         private Tensor? first;
     }

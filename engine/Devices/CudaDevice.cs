@@ -88,6 +88,16 @@ public sealed unsafe class CudaDevice : Device, IDisposable
     /// <summary>What <see cref="Engine.LoraStrategy.Auto"/> has chosen.</summary>
     public LoraChoices LoraChoices { get; }
 
+    /// <summary>
+    /// The strategy of a product if it is forced, or chosen already; if not, it is to be timed by
+    /// <see cref="LoraChoices.Choose"/>. Apart, so that a known product makes no closure.
+    /// </summary>
+    internal bool TryGetStrategy(in LoraProduct product, out LoraStrategy strategy)
+    {
+        strategy = LoraStrategy;
+        return strategy != LoraStrategy.Auto || LoraChoices.TryGet(product, out strategy);
+    }
+
     /// <inheritdoc/>
     public override void Synchronize() => Stream.Synchronize();
 

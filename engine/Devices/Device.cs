@@ -80,7 +80,8 @@ public abstract unsafe class Device
     }
 
     /// <summary>
-    /// Times memory was given back to the system: addresses in a captured graph are then not valid.
+    /// Times memory was given back to the system, or its contents moved: addresses in a captured graph are then not
+    /// valid.
     /// </summary>
     internal int PoolGeneration { get; private set; }
 
@@ -106,12 +107,20 @@ public abstract unsafe class Device
     public static long PooledSize(long bytes) => CapacityOf(BucketOf(bytes));
 
     /// <summary>A block of at least <paramref name="bytes"/> with one reference, contents undefined.</summary>
-    internal Storage Rent(long bytes)
+    internal Storage Rent(long bytes) => Rent(Pools ? BucketOf(bytes) : NoBucket, bytes);
+
+    /// <summary>
+    /// As <see cref="Rent(long)"/>, but of the exact size and not of the pool: for what is large and lasts.
+    /// </summary>
+    internal Storage RentExactly(long bytes) => Rent(NoBucket, bytes);
+
+    private Storage Rent(int bucket, long bytes)
     {
-        var bucket = Pools ? BucketOf(bytes) : NoBucket;
         lock (gate)
         {
-            var storage = Pools ? Take(bucket) ?? Allocate(bucket, CapacityOf(bucket)) : Allocate(bucket, bytes);
+            var storage = bucket == NoBucket
+                ? Allocate(bucket, bytes)
+                : Take(bucket) ?? Allocate(bucket, CapacityOf(bucket));
             storage.Retain();
             inUse += storage.Capacity;
             peak = Math.Max(peak, inUse);
@@ -126,6 +135,8 @@ public abstract unsafe class Device
             inUse -= storage.Capacity;
             if (storage.Bucket == NoBucket)
             {
+                // A device without a pool captures nothing.
+                PoolGeneration += Pools ? 1 : 0;
                 reserved -= storage.Capacity;
                 FreeBlock(storage.Pointer, storage.Capacity);
                 return;
@@ -134,12 +145,20 @@ public abstract unsafe class Device
         }
     }
 
-    /// <summary>Gives a block that nothing else holds back to the system.</summary>
+    /// <summary>
+    /// Lets go of a block whose contents have moved. If nothing else holds it, it goes back to the system, not to the
+    /// pool.
+    /// </summary>
     internal void Discard(Storage storage)
     {
         lock (gate)
         {
             PoolGeneration++;
+            if (storage.IsShared)
+            {
+                storage.Release();
+                return;
+            }
             inUse -= storage.Capacity;
             reserved -= storage.Capacity;
             FreeBlock(storage.Pointer, storage.Capacity);

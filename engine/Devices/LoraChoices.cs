@@ -8,7 +8,7 @@ namespace CudaLora.Engine;
 /// <param name="M">Tokens.</param>
 /// <param name="N">Columns of the result.</param>
 /// <param name="K">Terms of each sum, the adapter's apart.</param>
-/// <param name="Rank">The adapter's.</param>
+/// <param name="Rank">Columns of S: of all adapters that share it; 0 without one.</param>
 /// <param name="Bias">A bias is added.</param>
 /// <param name="FourBit">W0 is 4-bit codes.</param>
 public readonly record struct LoraProduct(
@@ -93,7 +93,7 @@ public sealed class LoraChoices
     }
 
     /// <summary>The strategy of <paramref name="product"/> if it is chosen already.</summary>
-    internal bool TryGet(LoraProduct product, out LoraStrategy strategy)
+    internal bool TryGet(in LoraProduct product, out LoraStrategy strategy)
     {
         lock (gate)
             return known.TryGetValue(product, out strategy);

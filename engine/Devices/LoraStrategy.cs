@@ -2,7 +2,8 @@ namespace CudaLora.Engine;
 
 /// <summary>
 /// How a LoRA layer's large products run on a CUDA device in BF16. All give the same values but for rounding; in F32
-/// there is <see cref="Composed"/> alone. A 4-bit base is decoded first, straight into the place it is read from.
+/// there is <see cref="Composed"/> alone. A 4-bit base is decoded first, straight into the place it is read from, but
+/// for <see cref="FusedNf4"/>.
 /// </summary>
 public enum LoraStrategy
 {
@@ -12,7 +13,10 @@ public enum LoraStrategy
     /// </summary>
     Auto,
 
-    /// <summary>y = x W0ᵀ by the device's library, then y += S (s B)ᵀ; dX = dY W0, then dX += dS A.</summary>
+    /// <summary>
+    /// Two products of the device's library: y = S (s B)ᵀ, then y += x W0ᵀ; dX = dS A, then dX += dY W0. In F32 y the
+    /// other way round.
+    /// </summary>
     Composed,
 
     /// <summary>

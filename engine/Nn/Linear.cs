@@ -107,9 +107,9 @@ public sealed class Linear : Module
     /// </summary>
     public void ReserveAdapterRoom()
     {
-        adaptersOnWeight++;
         if (weight is { } floats && !sharesWeight)
             floats.Value.MakeAdapterRoom();
+        adaptersOnWeight++;
     }
 
     /// <summary>Undoes one <see cref="ReserveAdapterRoom"/>.</summary>

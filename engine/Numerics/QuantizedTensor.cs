@@ -58,6 +58,19 @@ public sealed unsafe class QuantizedTensor : IDisposable
         NestedShift = BitOperations.Log2((uint)Parts.GroupSize),
     };
 
+    /// <summary>Addresses for the CUDA kernels that read the codes; Y, where values go, is 0.</summary>
+    internal Nf4Dequantize.Args DeviceView
+    {
+        get
+        {
+            var (nested, scales) = (Options.DoubleQuant, Parts.AbsMax.DeviceAddress);
+            return new(
+                Parts.Codes.DeviceAddress, Parts.Codebook.DeviceAddress, nested ? 0 : scales, nested ? scales : 0,
+                Parts.NestedAbsMax?.DeviceAddress ?? 0, Parts.NestedMap?.DeviceAddress ?? 0, 0, Shape[1], Shape[1],
+                Parts.Offset, BitOperations.Log2((uint)Options.BlockSize), BitOperations.Log2((uint)Parts.GroupSize));
+        }
+    }
+
     /// <summary>Quantises F32 values in host memory.</summary>
     /// <param name="values">The matrix (out, in).</param>
     /// <param name="options">Type, block size, double quantisation.</param>
@@ -112,12 +125,7 @@ public sealed unsafe class QuantizedTensor : IDisposable
     /// <paramref name="pitch"/> elements apart.
     /// </summary>
     internal void DequantizeTo(ulong to, int pitch, DType dtype) => Nf4Dequantize.Launch(
-        ((CudaDevice)Device).Stream, dtype == DType.BF16, Shape[0],
-        new(
-            Parts.Codes.DeviceAddress, Parts.Codebook.DeviceAddress,
-            Options.DoubleQuant ? 0 : Parts.AbsMax.DeviceAddress, Options.DoubleQuant ? Parts.AbsMax.DeviceAddress : 0,
-            Parts.NestedAbsMax?.DeviceAddress ?? 0, Parts.NestedMap?.DeviceAddress ?? 0, to, Shape[1], pitch,
-            Parts.Offset, BitOperations.Log2((uint)Options.BlockSize), BitOperations.Log2((uint)Parts.GroupSize)));
+        ((CudaDevice)Device).Stream, dtype == DType.BF16, Shape[0], DeviceView with { Y = to, LdY = pitch });
 
     /// <summary>How far the values are from <paramref name="original"/>, F32 in host memory.</summary>
     public QuantizationError ErrorFrom(Tensor original)

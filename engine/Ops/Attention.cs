@@ -123,7 +123,7 @@ internal sealed unsafe class AttentionOp : Op
         var work = floats > 0 ? y.Device.Rent(floats * sizeof(float)) : null;
         Kernels.Ops.Attention.Forward(
             Stream(y), problem, q.DType == DType.BF16, q.DeviceAddress, k.DeviceAddress, v.DeviceAddress,
-            y.DeviceAddress, lse, work is null ? 0 : (ulong)work.Pointer);
+            y.DeviceAddress, lse, work?.DeviceAddress ?? 0);
         work?.Release();
         Save(y);
     }
@@ -134,7 +134,7 @@ internal sealed unsafe class AttentionOp : Op
         var (from, lse) = (dy.DeviceAddress, (ulong)Scratch<float>());
         // (B, Hq, Tq)
         var work = y.Device.Rent(Math.Max(1, (long)q.Shape[0] * q.Shape[1] * q.Shape[2]) * sizeof(float));
-        var delta = (ulong)work.Pointer;
+        var delta = work.DeviceAddress;
         AttentionBackward.Delta(stream, problem, bf16, y.DeviceAddress, from, delta);
         if (NeedsGrad(q))
         {

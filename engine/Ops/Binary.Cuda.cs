@@ -4,7 +4,7 @@ using CudaLora.Kernels.Simd;
 namespace CudaLora.Engine;
 
 // On CUDA: one kernel for every op and pair of types, and sums of gradients in F32.
-internal abstract unsafe partial class BinaryOp
+internal abstract partial class BinaryOp
 {
     protected void ForwardCuda(Tensor y, ElementwiseOp op, float alpha = 1) =>
         Elementwise.Binary(
@@ -34,7 +34,7 @@ internal abstract unsafe partial class BinaryOp
             return;
         }
         var full = operand.Device.Rent(Math.Max(1, shape.Count) * sizeof(float));
-        var terms = new Operand((ulong)full.Pointer, Bf16: false);
+        var terms = new Operand(full.DeviceAddress, Bf16: false);
         Elementwise.Binary(stream, op, alpha, plan, left, OperandOf(right), terms);
         SumTo(operand, shape, terms, 1);
         full.Release();
@@ -47,7 +47,7 @@ internal abstract unsafe partial class BinaryOp
         var scratch = count > 0 ? operand.Device.Rent(count * sizeof(float)) : null;
         Kernels.Ops.Sum.ToShape(
             Stream(operand), terms, shape.Dims, alpha, OperandOf(g), operand.Shape.Dims, add,
-            scratch is null ? 0 : (ulong)scratch.Pointer);
+            scratch?.DeviceAddress ?? 0);
         scratch?.Release();
     }
 }

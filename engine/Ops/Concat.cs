@@ -31,7 +31,6 @@ internal sealed unsafe class ConcatOp : Op
 {
     // On the CPU: wider rows are copied part by part, for a row is one thread's.
     private const int WidestJoined = 16384;
-    private const int MaxJoined = 64;
 
     private readonly int axis;
 
@@ -47,7 +46,7 @@ internal sealed unsafe class ConcatOp : Op
     protected override void ForwardCpu(Tensor y)
     {
         var whole = AxisSplit.Of(Name, y, axis);
-        if (InputCount <= MaxJoined && (long)whole.Extent * whole.Inner <= WidestJoined)
+        if ((long)whole.Extent * whole.Inner <= WidestJoined)
         {
             Join(y, whole);
             return;
@@ -65,7 +64,7 @@ internal sealed unsafe class ConcatOp : Op
 
     private void Join(Tensor y, in AxisSplit whole)
     {
-        Span<RowPart> parts = stackalloc RowPart[MaxJoined];
+        Span<RowPart> parts = stackalloc RowPart[MaxInputs];
         for (var i = 0; i < InputCount; i++)
             parts[i] = new RowPart(Input(i).Pointer<float>(), Input(i).Shape[axis] * whole.Inner);
         BlockCopyKernel.Join(parts[..InputCount], y.Pointer<float>(), whole.Outer);

@@ -104,7 +104,7 @@ internal sealed unsafe class CrossEntropyOp : Op
     {
         var (rows, bf16) = (logits.Shape.Rows, logits.DType == DType.BF16);
         var losses = logits.Device.Rent((long)rows * sizeof(float));
-        var each = new DevicePointer<float>((ulong)losses.Pointer);
+        var each = new DevicePointer<float>(losses.DeviceAddress);
         Kernels.Ops.CrossEntropy.Rows(
             Stream(y),
             new(

@@ -48,7 +48,7 @@ internal sealed unsafe class DivOp : BinaryOp
         if (!NeedsGrad(B))
             return;
         var product = dy.Device.Rent(Math.Max(1, dy.Count) * sizeof(float)); // dy y; db = -dy y / b
-        var terms = new Operand((ulong)product.Pointer, Bf16: false);
+        var terms = new Operand(product.DeviceAddress, Bf16: false);
         Elementwise.Binary(
             Stream(dy), ElementwiseOp.Product, 1, Plan(dy.Shape, dy, y), OperandOf(dy), OperandOf(y), terms);
         ReduceCuda(B, dy.Shape, ElementwiseOp.Quotient, -1, terms, B);

@@ -64,7 +64,7 @@ internal sealed unsafe class EmbeddingOp : Op
     {
         var g = GradOf(table, out var add);
         var order = dy.Device.Rent(ids.Count * sizeof(int));
-        var rows = new DevicePointer<int>((ulong)order.Pointer);
+        var rows = new DevicePointer<int>(order.DeviceAddress);
         Kernels.Ops.Embedding.Order(Stream(dy), new(ids.OnDevice<int>(), rows, (int)ids.Count));
         // The kernel leaves rows alone that no id names.
         if (!add)

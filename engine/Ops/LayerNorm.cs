@@ -90,7 +90,7 @@ internal sealed unsafe class LayerNormOp : Op
             var perChunk = Kernels.Ops.RmsNorm.RowsPerChunk(rows, cols);
             var chunks = (rows + perChunk - 1) / perChunk;
             var partial = x.Device.Rent(2L * chunks * cols * sizeof(float));
-            var sums = new DevicePointer<float>((ulong)partial.Pointer);
+            var sums = new DevicePointer<float>(partial.DeviceAddress);
             Kernels.Ops.LayerNorm.Weight(
                 Stream(dy),
                 new(

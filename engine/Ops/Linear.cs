@@ -80,26 +80,6 @@ internal sealed unsafe class LinearOp : Op
         }
     }
 
-    /// <summary>y = x Wᵀ + b on a CUDA device.</summary>
-    public static void ForwardCuda(Tensor x, Tensor weight, Tensor? bias, Tensor y)
-    {
-        var (m, n, k) = (y.Shape.Rows, weight.Shape[0], weight.Shape[1]);
-        if (bias is not null)
-            CudaProduct.FillRows(y, bias);
-        var w = CudaProduct.Rows(x.DType, weight);
-        CudaProduct.Run(x.DType, false, true, m, n, k, 1, x.DeviceAddress, w.Address, y, bias is not null, w.Pitch);
-        w.Release();
-    }
-
-    /// <summary>g (+)= dY W, the gradient of x, on a CUDA device.</summary>
-    public static void InputGradCuda(Tensor weight, Tensor dy, Tensor g, bool add)
-    {
-        var (m, n, k) = (dy.Shape.Rows, weight.Shape[0], weight.Shape[1]);
-        var w = CudaProduct.Rows(dy.DType, weight);
-        CudaProduct.Run(dy.DType, false, false, m, k, n, 1, dy.DeviceAddress, w.Address, g, add, w.Pitch);
-        w.Release();
-    }
-
     /// <summary>Gradients of W and b that are wanted, on a CUDA device.</summary>
     public static void WeightGradCuda(Tensor x, Tensor? weight, Tensor? bias, Tensor dy)
     {
@@ -122,13 +102,13 @@ internal sealed unsafe class LinearOp : Op
     protected override void ForwardCuda(Tensor y)
     {
         if (!LoraDecoding.TryRun(x, weight, bias, null, null, 0, y))
-            ForwardCuda(x, weight, bias, y);
+            CudaProduct.Forward(x, CudaProduct.Rows(x.DType, weight), bias, y);
     }
 
     protected override void BackwardCuda(Tensor y, Tensor dy)
     {
         if (NeedsGrad(x))
-            InputGradCuda(weight, dy, GradOf(x, out var add), add);
+            CudaProduct.InputGrad(dy, CudaProduct.Rows(dy.DType, weight), GradOf(x, out var add), add);
         WeightGradCuda(x, weight, bias, dy);
     }
 

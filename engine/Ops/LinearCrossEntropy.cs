@@ -101,15 +101,15 @@ internal sealed unsafe class LinearCrossEntropyOp : Op
         var (type, size) = (CudaProduct.TypeOf(hidden.DType), (ulong)hidden.DType.Size());
         var logits = device.Rent((long)Math.Min(rows, chunkRows) * vocabulary * (long)size);
         var losses = device.Rent((long)rows * sizeof(float));
-        var w = CudaProduct.As(hidden.DType, weight);
-        var (scores, each) = ((ulong)logits.Pointer, new DevicePointer<float>((ulong)losses.Pointer));
+        var w = CudaProduct.Rows(hidden.DType, weight);
+        var (scores, each) = (logits.DeviceAddress, new DevicePointer<float>(losses.DeviceAddress));
         var dx = Tracking ? KeepGradient().DeviceAddress : 0;
         for (var at = 0; at < rows; at += chunkRows)
         {
             var m = Math.Min(chunkRows, rows - at);
             var skip = (ulong)at * (ulong)cols * size;
             device.Gemm.Run(
-                device.Stream, GemmShape.Dense(m, vocabulary, cols, false, true, type, type),
+                device.Stream, GemmShape.Dense(m, vocabulary, cols, false, true, type, type) with { Ldb = w.Pitch },
                 hidden.DeviceAddress + skip, w.Address, scores, 1, 0);
             Kernels.Ops.CrossEntropy.Rows(
                 device.Stream,
@@ -119,8 +119,9 @@ internal sealed unsafe class LinearCrossEntropyOp : Op
                 bf16);
             if (Tracking)
                 device.Gemm.Run(
-                    device.Stream, GemmShape.Dense(m, cols, vocabulary, false, false, type, type), scores, w.Address,
-                    dx + skip, 1, 0);
+                    device.Stream,
+                    GemmShape.Dense(m, cols, vocabulary, false, false, type, type) with { Ldb = w.Pitch }, scores,
+                    w.Address, dx + skip, 1, 0);
         }
         Kernels.Ops.CrossEntropy.Sum(device.Stream, new(each, y.OnDevice<float>(), scale.OnDevice<float>(), rows, 1));
         w.Release();

@@ -6,7 +6,7 @@ namespace CudaLora.Engine;
 /// Linear layers, with or without an adapter, for a few tokens on a CUDA device: bounded by reading the weights, which
 /// <see cref="LoraDecode"/> does once. For inference; what backward needs is not kept.
 /// </summary>
-internal static unsafe class LoraDecoding
+internal static class LoraDecoding
 {
     /// <summary>Computes y when this is the way for it; y (rows, out) BF16, a and b null without an adapter.</summary>
     public static bool TryRun(Tensor x, Tensor? weight, Tensor? bias, Tensor? a, Tensor? b, float scale, Tensor y)
@@ -21,12 +21,12 @@ internal static unsafe class LoraDecoding
         {
             LoraDecode.Down(
                 stream, tokens,
-                new(x.DeviceAddress, a!.DeviceAddress, (ulong)s!.Pointer, inputs, inputs, ranks));
+                new(x.DeviceAddress, a!.DeviceAddress, s!.DeviceAddress, inputs, inputs, ranks));
         }
         LoraDecode.Up(
             stream,
             new(
-                x.DeviceAddress, weight.RowsAddress, s is null ? 0 : (ulong)s.Pointer, b?.DeviceAddress ?? 0,
+                x.DeviceAddress, weight.RowsAddress, s?.DeviceAddress ?? 0, b?.DeviceAddress ?? 0,
                 bias?.DeviceAddress ?? 0, y.DeviceAddress, tokens, inputs, outputs, ranks, inputs,
                 weight.RowPitch, outputs, scale));
         s?.Release();

@@ -9,8 +9,8 @@ namespace CudaLora.Engine;
 /// </summary>
 internal unsafe partial class LoraLinearOp
 {
-    // Rows of S and dS are whole units of 16 bytes in BF16.
-    private int RankPitch => shared?.Shape[^1] ?? (x.DType == DType.BF16 ? (Rank + 7) / 8 * 8 : Rank);
+    // Elements from row to row of S and dS.
+    private int RankPitch => shared?.Shape[^1] ?? CudaProduct.Pitch(x.DType, Rank);
 
     // Rows of S and dS that a product reads: all, where several layers share them.
     private int Ranks => shared?.Shape[^1] ?? Rank;
@@ -26,8 +26,7 @@ internal unsafe partial class LoraLinearOp
     /// <summary>
     /// W0 (out, in) in the type of the products: itself, a cast copy, or what a 4-bit base is decoded to.
     /// </summary>
-    private protected virtual CudaProduct.Factor BaseAs(DType dtype) => CudaProduct.Rows(
-        dtype, weight ?? throw new NotSupportedException($"[{Name}] with a 4-bit base runs on the CPU only"));
+    private protected virtual CudaProduct.Factor BaseAs(DType dtype) => CudaProduct.Rows(dtype, weight!);
 
     /// <summary>The 4-bit base, or null.</summary>
     private protected virtual QuantizedTensor? Codes => null;
@@ -45,12 +44,11 @@ internal unsafe partial class LoraLinearOp
     {
         if (y.Count == 0)
             return;
-        RequireAdapterType();
-        if (shared is null && dropout.Probability == 0 && TryDecode(y))
+        if (shared is null && !IsMasked && TryDecode(y))
             return;
         var s = S();
-        var product = new LoraProduct(false, y.Shape.Rows, b.Shape[0], a.Shape[1], Rank, bias is not null,
-            Codes is not null);
+        var product = new LoraProduct(
+            false, y.Shape.Rows, b.Shape[0], a.Shape[1], Ranks, bias is not null, Codes is not null);
         Forward(StrategyOf(product, y, null), y, s);
         down?.ReadByOne();
     }
@@ -63,7 +61,7 @@ internal unsafe partial class LoraLinearOp
         var small = needsDs && shared is null
             ? dy.Device.Rent((long)rows * RankPitch * x.DType.Size()) // dS (M, r)
             : null;
-        var ds = shared is null ? At(small) : needsDs ? LoraDownOp.GradOfS(shared).DeviceAddress + SlotBytes : 0;
+        var ds = !needsDs ? 0 : small?.DeviceAddress ?? LoraDownOp.GradOfS(shared!).DeviceAddress + SlotBytes;
         if (needsDs || NeedsGrad(b))
         {
             // One pass over dY: dS = s dY B, and dB = s dYᵀ S.
@@ -79,7 +77,7 @@ internal unsafe partial class LoraLinearOp
         LinearOp.WeightGradCuda(x, weight, bias, dy);
         if (NeedsGrad(x) && shared is not null)
         {
-            down!.AddLater(this, dy);
+            down!.AddLater(this, weight, dy);
         }
         else if (NeedsGrad(x))
         {
@@ -99,59 +97,47 @@ internal unsafe partial class LoraLinearOp
 
     private ulong SlotBytes => (ulong)(slot * x.DType.Size());
 
-    private ulong KeptS => shared is null ? (ulong)Scratch<byte>() : shared.DeviceAddress + SlotBytes;
+    private ulong KeptS => shared is null ? ScratchDevice<byte>().Address : shared.DeviceAddress + SlotBytes;
 
     // S = drop(x) Aᵀ (M, r), here or where it is made for several layers.
     private ulong S()
     {
         if (shared is not null)
             return KeptS;
-        var s = (ulong)RentScratch<byte>((long)x.Shape.Rows * RankPitch * x.DType.Size());
+        var s = RentDevice<byte>((long)x.Shape.Rows * RankPitch * x.DType.Size()).Address;
         LoraThinPass.Run(
             x, Rank, RankPitch, dropout, LoraThinPass.Kept(dropout),
             LoraThinPass.Factor.Rows(a.DeviceAddress, a.Shape[1]), s, 0);
         return s;
     }
 
-    private static ulong At(Storage? storage) => storage is null ? 0 : (ulong)storage.Pointer;
-
-    private void RequireAdapterType()
-    {
-        if (a.DType != DType.F32 || b.DType != DType.F32)
-            throw new ArgumentException($"[lora_linear] A and B must be F32, but got A {a.DType}, B {b.DType}");
-    }
-
     private LoraStrategy StrategyOf(LoraProduct product, Tensor to, Tensor? dy)
     {
-        if (x.DType != DType.BF16)
+        if (x.DType != DType.BF16 || (product.Backward && IsMasked))
             return LoraStrategy.Composed;
-        var device = Cuda;
-        if (device.LoraStrategy != LoraStrategy.Auto)
-            return device.LoraStrategy;
-        return device.LoraChoices.TryGet(product, out var chosen)
-            ? chosen
-            : Timed(device.LoraChoices, product, to, dy);
+        return Cuda.TryGetStrategy(product, out var strategy) ? strategy : Timed(product, to, dy);
     }
 
-    // In a method of its own: the closure is made for a new shape alone.
-    private LoraStrategy Timed(LoraChoices choices, LoraProduct product, Tensor to, Tensor? dy)
+    private LoraStrategy Timed(LoraProduct product, Tensor to, Tensor? dy)
     {
         var ds = dy is null ? null : dy.Device.Rent((long)product.M * RankPitch * sizeof(ushort));
         using var trial = Tensor.Owned(to.Shape, to.DType, to.Device);
         if (ds is not null)
             to.Device.Clear(ds.Pointer, (long)product.M * RankPitch * sizeof(ushort));
-        List<LoraStrategy> all = [LoraStrategy.Composed, LoraStrategy.BlockMatrix, LoraStrategy.Fused];
+        List<LoraStrategy> all = [LoraStrategy.Composed, LoraStrategy.Fused];
+        if (product.Backward ? WidensGradient : WidensInput)
+            all.Add(LoraStrategy.BlockMatrix);
         if (HasWgmma)
             all.Add(LoraStrategy.FusedMma);
         if (Codes is not null && QuantizedProduct.Suits(x.DType, product.M))
             all.Add(LoraStrategy.FusedNf4);
-        var chosen = choices.Choose(
+        var chosen = Cuda.LoraChoices.Choose(
             product, [.. all], strategy =>
             {
                 if (dy is null)
                     Forward(strategy, trial, KeptS);
                 else
-                    InputGrad(strategy, dy, At(ds), trial, false);
+                    InputGrad(strategy, dy, ds!.DeviceAddress, trial, false);
             });
         ds?.Release();
         return chosen;

@@ -4,7 +4,7 @@ using CudaLora.Kernels.Ops;
 namespace CudaLora.Engine;
 
 /// <summary>The large products of a LoRA layer on a CUDA device, one method per strategy and direction.</summary>
-internal unsafe partial class LoraLinearOp
+internal partial class LoraLinearOp
 {
     // y = x W0ᵀ + b + s S Bᵀ, given S.
     private void Forward(LoraStrategy strategy, Tensor y, ulong s)
@@ -12,22 +12,22 @@ internal unsafe partial class LoraLinearOp
         var (m, n, bf16, device) = (y.Shape.Rows, b.Shape[0], x.DType == DType.BF16, Cuda);
         if (!bf16)
         {
-            ForwardBaseCuda(y, false);
+            CudaProduct.Forward(x, BaseAs(DType.F32), bias, y);
             AddAdapterF32(m, n, s, y);
             return;
         }
-        if (strategy == LoraStrategy.BlockMatrix && Ranks <= LoraBlockMatrix.Pad && WidensInput)
+        if (strategy == LoraStrategy.BlockMatrix && WidensInput)
         {
             ForwardBlock(y, s);
             return;
         }
-        if (DecodesInRegisters(strategy, m) && (bias is null || bias.DType == DType.F32))
+        if (DecodesInRegisters(strategy, m, bias))
         {
             QuantizedProduct.Forward(x, Codes!, bias, s, RankPitch, b, scale, y);
             return;
         }
         var packed = device.Rent((long)n * OwnPitch * sizeof(ushort)); // s B (N, r) in BF16
-        var sb = (ulong)packed.Pointer;
+        var sb = packed.DeviceAddress;
         LoraPack.Pack(device.Stream, new(0, b.DeviceAddress, 0, sb, 0, n, Rank, 0, OwnPitch, 0, Rank, scale));
         if (!IsFused(strategy) || !ForwardFused(strategy, y, s, sb))
         {
@@ -35,7 +35,9 @@ internal unsafe partial class LoraLinearOp
             // the sum and be lost, step after step the same way.
             device.Gemm.Run(
                 device.Stream, Bf16(m, n, Rank, true, RankPitch, OwnPitch, n), s, sb, y.DeviceAddress, 1, 0);
-            ForwardBaseCuda(y, true);
+            CudaProduct.Forward(x, BaseAs(DType.BF16), y, true);
+            if (bias is not null)
+                CudaProduct.FillRows(y, bias, true);
         }
         packed.Release();
     }
@@ -45,56 +47,32 @@ internal unsafe partial class LoraLinearOp
     {
         var (m, k, bf16, device) = (dy.Shape.Rows, a.Shape[1], x.DType == DType.BF16, Cuda);
         // Under dropout the adapter's part is masked before it is added.
-        var joins = bf16 && dropout.Probability == 0;
-        if (joins && strategy == LoraStrategy.BlockMatrix && Ranks <= LoraBlockMatrix.Pad && b.Shape[0] <= k)
+        var joins = bf16 && !IsMasked;
+        if (joins && strategy == LoraStrategy.BlockMatrix && WidensGradient)
         {
             InputGradBlock(dy, ds, g, add);
             return;
         }
         if (joins && DecodesInRegisters(strategy, m))
         {
-            var stacked = down?.RentStacked();
-            QuantizedProduct.InputGrad(
-                dy, Codes!, ds, RankPitch, stacked is null ? a.DeviceAddress : At(stacked), Ranks, g, add);
-            stacked?.Release();
+            var all = FloatA();
+            QuantizedProduct.InputGrad(dy, Codes!, ds, RankPitch, all.Address, Ranks, g, add);
+            all.Release();
             return;
         }
         var packed = bf16 ? device.Rent((long)Ranks * Pitch(k) * sizeof(ushort)) : null; // A (r, K) in BF16
+        var packedAt = packed?.DeviceAddress ?? 0;
         if (bf16)
-            PackA(At(packed), Pitch(k));
-        if (!(joins && IsFused(strategy) && InputGradFused(strategy, dy, ds, At(packed), g, add)))
+            PackA(packedAt, Pitch(k));
+        if (!(joins && IsFused(strategy) && InputGradFused(strategy, dy, ds, packedAt, g, add)))
         {
-            if (dropout.Probability == 0)
-                AdapterInputGrad(m, k, ds, At(packed), g.DeviceAddress, g.DType, add ? 1 : 0);
+            if (IsMasked)
+                AddMasked(m, k, ds, packedAt, g, add);
             else
-                AddMasked(m, k, ds, At(packed), g, add);
-            InputGradBaseCuda(dy, g, true);
+                AdapterInputGrad(m, k, ds, packedAt, g.DeviceAddress, g.DType, add ? 1 : 0);
+            CudaProduct.InputGrad(dy, BaseAs(dy.DType), g, true);
         }
         packed?.Release();
-    }
-
-    // y (+)= x W0ᵀ + b.
-    private void ForwardBaseCuda(Tensor y, bool add)
-    {
-        if (bias is not null && !add)
-            CudaProduct.FillRows(y, bias);
-        var w = BaseAs(x.DType);
-        CudaProduct.Run(
-            x.DType, false, true, y.Shape.Rows, b.Shape[0], a.Shape[1], 1, x.DeviceAddress, w.Address, y,
-            add || bias is not null, w.Pitch);
-        w.Release();
-        if (bias is not null && add)
-            CudaProduct.FillRows(y, bias, add);
-    }
-
-    // g (+)= dY W0.
-    private void InputGradBaseCuda(Tensor dy, Tensor g, bool add)
-    {
-        var w = BaseAs(dy.DType);
-        CudaProduct.Run(
-            dy.DType, false, false, dy.Shape.Rows, a.Shape[1], b.Shape[0], 1, dy.DeviceAddress, w.Address, g, add,
-            w.Pitch);
-        w.Release();
     }
 
     /// <summary>g (+)= dY W0, a product of its own: a 4-bit base takes its fastest way.</summary>
@@ -103,15 +81,15 @@ internal unsafe partial class LoraLinearOp
         if (Codes is { } codes)
             QuantizedLinearOp.InputGradCuda(codes, dy, g, add);
         else
-            InputGradBaseCuda(dy, g, add);
+            CudaProduct.InputGrad(dy, BaseAs(dy.DType), g, add);
     }
 
     private void AddMasked(int m, int k, ulong ds, ulong packed, Tensor g, bool add)
     {
         var part = g.Device.Rent((long)m * k * x.DType.Size());
-        AdapterInputGrad(m, k, ds, packed, At(part), x.DType, 0);
+        AdapterInputGrad(m, k, ds, packed, part.DeviceAddress, x.DType, 0);
         Dropout.Apply(
-            Cuda.Stream, At(part), g.DeviceAddress, (long)m * k, dropout.Probability, dropout.Seed,
+            Cuda.Stream, part.DeviceAddress, g.DeviceAddress, (long)m * k, dropout.Probability, dropout.Seed,
             dropout.Stream, dropout.StreamBase, add, g.DType == DType.BF16);
         part.Release();
     }
@@ -119,34 +97,36 @@ internal unsafe partial class LoraLinearOp
     // to = dS A + beta to.
     private void AdapterInputGrad(int m, int k, ulong ds, ulong packed, ulong to, DType type, float beta)
     {
-        var bf16 = x.DType == DType.BF16;
+        var (device, all) = (Cuda, x.DType == DType.BF16 ? new(packed, Pitch(k), null) : FloatA());
         var shape = new GemmShape(
-            m, k, Ranks, false, false, CudaProduct.TypeOf(x.DType), CudaProduct.TypeOf(type), RankPitch,
-            bf16 ? Pitch(k) : k, k);
-        var device = Cuda;
-        if (bf16 || down is null)
-        {
-            device.Gemm.Run(device.Stream, shape, ds, bf16 ? packed : a.DeviceAddress, to, 1, beta);
-            return;
-        }
-        var stacked = down.RentStacked();
-        device.Gemm.Run(device.Stream, shape, ds, At(stacked), to, 1, beta);
-        stacked.Release();
+            m, k, Ranks, false, false, CudaProduct.TypeOf(x.DType), CudaProduct.TypeOf(type), RankPitch, all.Pitch, k);
+        device.Gemm.Run(device.Stream, shape, ds, all.Address, to, 1, beta);
+        all.Release();
     }
 
-    private bool DecodesInRegisters(LoraStrategy strategy, int tokens) =>
-        strategy == LoraStrategy.FusedNf4 && Codes is not null && QuantizedProduct.Suits(x.DType, tokens);
+    // A as it is, of all layers that share S: a copy where they are several.
+    private CudaProduct.Factor FloatA()
+    {
+        var stacked = down?.RentStacked();
+        return new CudaProduct.Factor(stacked?.DeviceAddress ?? a.DeviceAddress, a.Shape[1], stacked);
+    }
+
+    private bool DecodesInRegisters(LoraStrategy strategy, int tokens, Tensor? shift = null) =>
+        strategy == LoraStrategy.FusedNf4 && Codes is not null && QuantizedProduct.Suits(x.DType, tokens, shift);
+
+    private bool IsMasked => dropout.Probability > 0;
 
     private static bool IsFused(LoraStrategy strategy) => strategy is LoraStrategy.Fused or LoraStrategy.FusedMma;
 
     private bool UsesWgmma(LoraStrategy strategy) => strategy == LoraStrategy.Fused && HasWgmma;
 
-    // One product of the project's own kernels, if they can read the matrices.
+    // One product of the project's own kernels, if they can read the matrices and the bias.
     private bool ForwardFused(LoraStrategy strategy, Tensor y, ulong s, ulong sb)
     {
         var (m, n, k) = (y.Shape.Rows, b.Shape[0], a.Shape[1]);
         var w = BaseAs(DType.BF16);
-        var reads = GemmMma.Reads(x.DeviceAddress, k) && GemmMma.Reads(w.Address, w.Pitch);
+        var reads = GemmMma.Reads(x.DeviceAddress, k) && GemmMma.Reads(w.Address, w.Pitch)
+            && bias is not { DType: not DType.F32 };
         if (reads && UsesWgmma(strategy) && LoraWgmma.Reads(y.DeviceAddress, n))
         {
             if (bias is not null)
@@ -196,7 +176,12 @@ internal unsafe partial class LoraLinearOp
 
     // Bytes decide whether x is widened to [x | S]: that reads and writes x once, for all layers that share S, where
     // the composed way reads and writes y once more, for each. With as many the widened product wins: it rounds once.
-    private bool WidensInput => a.Shape[1] <= (down?.Outputs ?? b.Shape[0]);
+    private bool WidensInput => FitsPad && a.Shape[1] <= (down?.Outputs ?? b.Shape[0]);
+
+    // The same way back: dY is copied where that is fewer bytes than reading and writing dX once more.
+    private bool WidensGradient => FitsPad && b.Shape[0] <= a.Shape[1];
+
+    private bool FitsPad => Ranks <= LoraBlockMatrix.Pad;
 
     // One product of the library on rows [x | S] and [W0 | s B]; only the columns in use are multiplied.
     private void ForwardBlock(Tensor y, ulong s)
@@ -212,14 +197,14 @@ internal unsafe partial class LoraLinearOp
         if (bias is not null)
             CudaProduct.FillRows(y, bias);
         device.Gemm.Run(
-            device.Stream, block.Forward(m, block.Outputs) with { K = block.Inputs + Ranks }, At(wide), matrix,
-            y.DeviceAddress, 1, bias is null ? 0 : 1);
+            device.Stream, block.Forward(m, block.Outputs) with { K = block.Inputs + Ranks }, wide.DeviceAddress,
+            matrix, y.DeviceAddress, 1, bias is null ? 0 : 1);
         if (down is null)
             wide.Release();
         rented?.Release();
     }
 
-    // The same way back: dY is copied where that is fewer bytes than reading and writing dX once more.
+    // The same way back, on rows [dY | dS] and [W0; A].
     private void InputGradBlock(Tensor dy, ulong ds, Tensor g, bool add)
     {
         var (m, device, block) = (dy.Shape.Rows, Cuda, Block());
@@ -233,7 +218,7 @@ internal unsafe partial class LoraLinearOp
                 K = block.Outputs + Ranks,
                 OutputType = CudaProduct.TypeOf(g.DType),
             },
-            At(wide), matrix, g.DeviceAddress, 1, add ? 1 : 0);
+            wide.DeviceAddress, matrix, g.DeviceAddress, 1, add ? 1 : 0);
         wide.Release();
         rented?.Release();
     }
@@ -243,8 +228,8 @@ internal unsafe partial class LoraLinearOp
     {
         var (rows, cols, stream) = (wide.Shape.Rows, wide.Shape[^1], CudaProduct.Of(wide).Stream);
         var to = wide.Device.Rent((long)rows * pitch * sizeof(ushort));
-        LoraPack.Pad(stream, rows, new(wide.DeviceAddress, At(to), cols, cols, pitch));
-        LoraPack.Pad(stream, rows, new(thin, At(to) + (2 * (ulong)cols), ranks, Pitch(ranks), pitch));
+        LoraPack.Pad(stream, rows, new(wide.DeviceAddress, to.DeviceAddress, cols, cols, pitch));
+        LoraPack.Pad(stream, rows, new(thin, to.DeviceAddress + (2 * (ulong)cols), ranks, Pitch(ranks), pitch));
         return to;
     }
 
@@ -258,8 +243,8 @@ internal unsafe partial class LoraLinearOp
         if (weight is { HasAdapterRoom: true } && weight.RowPitch == block.InputPitch)
             return weight.RowsAddress;
         rented = Cuda.Rent(block.Count * sizeof(ushort));
-        PadBase(At(rented), block.InputPitch);
-        return At(rented);
+        PadBase(rented.DeviceAddress, block.InputPitch);
+        return rented.DeviceAddress;
     }
 
     // A in BF16, of all layers that share S.
@@ -268,8 +253,12 @@ internal unsafe partial class LoraLinearOp
         if (down is not null)
             down.PackA(to, pitch);
         else
-            LoraPack.Pack(Cuda.Stream, new(a.DeviceAddress, 0, to, 0, a.Shape[1], 0, Rank, pitch, 0, 0, 0, 1));
+            PackA(a, to, pitch);
     }
+
+    /// <summary>A (r, in) in BF16, rows of <paramref name="pitch"/>.</summary>
+    public static void PackA(Tensor a, ulong to, int pitch) => LoraPack.Pack(
+        CudaProduct.Of(a).Stream, new(a.DeviceAddress, 0, to, 0, a.Shape[1], 0, a.Shape[0], pitch, 0, 0, 0, 1));
 
     // y += s S Bᵀ.
     private void AddAdapterF32(int m, int n, ulong s, Tensor y)
@@ -280,7 +269,7 @@ internal unsafe partial class LoraLinearOp
 
     private int OwnPitch => Pitch(Rank);
 
-    private static int Pitch(int cols) => (cols + 7) / 8 * 8;
+    private static int Pitch(int cols) => CudaProduct.Pitch(DType.BF16, cols);
 
     private static GemmShape Bf16(int m, int n, int k, bool transB, int lda, int ldb, int ldc) =>
         new(m, n, k, false, transB, GemmType.BF16, GemmType.BF16, lda, ldb, ldc);

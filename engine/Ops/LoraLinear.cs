@@ -27,12 +27,12 @@ public static partial class TensorOps
 
 internal unsafe partial class LoraLinearOp : Op
 {
-    private readonly Tensor x; // (M, in)
+    private protected readonly Tensor x; // (M, in)
+    private protected readonly Tensor? bias; // (out)
+    private protected readonly Tensor a; // (r, in)
+    private protected readonly Tensor b; // (out, r)
+    private protected readonly float scale;
     private readonly Tensor? weight; // (out, in); null when it is 4-bit
-    private readonly Tensor? bias; // (out)
-    private readonly Tensor a; // (r, in)
-    private readonly Tensor b; // (out, r)
-    private readonly float scale;
     private readonly DropoutMask dropout;
     private readonly LoraDownOp? down; // makes S for several layers of one x, and dA and the adapters' part of dX
     private readonly Tensor? shared; // their S (M, ranks)
@@ -64,6 +64,8 @@ internal unsafe partial class LoraLinearOp : Op
             || a.Shape[0] != b.Shape[1])
             throw new ArgumentException(
                 $"[lora_linear] A must be (r, in) and B (out, r), but got A {a.Shape}, B {b.Shape}, weight {weight}");
+        if (a.DType != DType.F32 || b.DType != DType.F32)
+            throw new ArgumentException($"[lora_linear] A and B must be F32, but got A {a.DType}, B {b.DType}");
     }
 
     /// <summary>y = x W0ᵀ + b.</summary>

@@ -1,4 +1,3 @@
-using CudaLora.Kernels.Ops;
 using CudaLora.Kernels.Simd;
 
 namespace CudaLora.Engine;
@@ -24,7 +23,7 @@ public static partial class TensorOps
     /// x, and so are the gradients of all A; the adapters' part of dX is one product. A and B stay separate tensors.
     /// </summary>
     /// <param name="x">Input (..., in), F32; on CUDA also BF16.</param>
-    /// <param name="layers">Two or three; ranks may differ.</param>
+    /// <param name="layers">Up to <see cref="MaxSharedLora"/>; ranks may differ.</param>
     /// <returns>(..., out) of each.</returns>
     public static Tensor[] LoraLinears(this Tensor x, params ReadOnlySpan<LoraProjection> layers)
     {
@@ -62,10 +61,11 @@ public static partial class TensorOps
 internal sealed unsafe class LoraDownOp : Op
 {
     private readonly Tensor x; // (M, in)
-    private readonly Tensor[] a; // (r, in) each
-    private readonly LoraThinPass.Reduction[] slots;
-    private readonly LoraLinearOp?[] waiting; // layers whose part of dX is to be added
-    private readonly Tensor?[] waitingFor; // dY of each
+    private readonly LoraThinPass.Reduction[] slots; // A (r, in) of each layer
+    private readonly bool trainsA;
+    private readonly bool hasGaps; // in BF16, between the slots
+    private readonly Waiting[] waiting; // layers whose part of dX is to be added
+    private int waitingCount;
     private Tensor? s;
     private Storage? wide; // [x | S] in BF16, while the layers run forward
     private int readers;
@@ -74,22 +74,19 @@ internal sealed unsafe class LoraDownOp : Op
         : base("lora_down", x, layers[0].A, At(layers, 1), At(layers, 2))
     {
         this.x = x;
-        a = new Tensor[layers.Length];
         slots = new LoraThinPass.Reduction[layers.Length];
-        waiting = new LoraLinearOp?[layers.Length];
-        waitingFor = new Tensor?[layers.Length];
+        waiting = new Waiting[layers.Length];
         // Slots of BF16 begin at whole units of 16 bytes; the columns between them are zeros.
-        var unit = x.DType == DType.BF16 ? 8 : 1;
-        var trainsA = false;
         for (var i = 0; i < layers.Length; i++)
         {
-            a[i] = layers[i].A;
-            slots[i] = new(a[i], Ranks, a[i].Shape[0], Transposed: false);
-            Ranks += (a[i].Shape[0] + unit - 1) / unit * unit;
+            var a = layers[i].A;
+            var (rank, width) = (a.Shape[0], CudaProduct.Pitch(x.DType, a.Shape[0]));
+            slots[i] = new(a, Ranks, rank, Transposed: false);
+            Ranks += width;
             Outputs += layers[i].B.Shape[0];
-            trainsA |= NeedsGrad(a[i]);
-            HasGaps |= a[i].Shape[0] % unit != 0;
-            Save(a[i]);
+            trainsA |= NeedsGrad(a);
+            hasGaps |= rank < width;
+            Save(a);
         }
         readers = layers.Length;
         if (trainsA)
@@ -101,8 +98,6 @@ internal sealed unsafe class LoraDownOp : Op
 
     /// <summary>Outputs of all layers.</summary>
     public int Outputs { get; }
-
-    private bool HasGaps { get; }
 
     /// <summary>First column of a layer in S.</summary>
     public int SlotOf(int layer) => slots[layer].First;
@@ -117,14 +112,19 @@ internal sealed unsafe class LoraDownOp : Op
         return g;
     }
 
-    /// <summary>Leaves a layer's dY W0 to this node, so that the adapters' part is summed with one of them.</summary>
-    public void AddLater(LoraLinearOp layer, Tensor dy)
+    /// <summary>
+    /// Leaves a layer's dY W0 to this node, so that the adapters' part is summed with one of them; W0 is null when it
+    /// is 4-bit.
+    /// </summary>
+    public void AddLater(LoraLinearOp layer, Tensor? weight, Tensor dy)
     {
-        var at = Array.IndexOf(waiting, null);
+        // The layer's own node ends before.
+        if (weight is not null)
+            Save(weight);
         var kept = dy.UnscopedView(dy.Shape);
         Save(kept);
         kept.Dispose();
-        (waiting[at], waitingFor[at]) = (layer, kept);
+        waiting[waitingCount++] = new Waiting(layer, kept);
     }
 
     /// <summary>[x | S] with rows of <paramref name="pitch"/>, until the last layer has read it.</summary>
@@ -142,17 +142,10 @@ internal sealed unsafe class LoraDownOp : Op
     /// <summary>A of all layers in BF16, zeros between the slots.</summary>
     public void PackA(ulong to, int pitch)
     {
-        var stream = CudaProduct.Of(x).Stream;
-        if (HasGaps)
+        if (hasGaps)
             x.Device.Clear((void*)to, (long)Ranks * pitch * sizeof(ushort));
-        foreach (var (of, first, ranks, _) in slots)
-        {
-            LoraPack.Pack(
-                stream,
-                new(
-                    of.DeviceAddress, 0, to + (2 * (ulong)first * (ulong)pitch), 0, of.Shape[1], 0, ranks, pitch, 0, 0,
-                    0, 1));
-        }
+        foreach (var (of, first, _, _) in slots)
+            LoraLinearOp.PackA(of, to + (2 * (ulong)first * (ulong)pitch), pitch);
     }
 
     /// <summary>A of all layers in F32, zeros between the slots, in memory the caller releases.</summary>
@@ -160,7 +153,7 @@ internal sealed unsafe class LoraDownOp : Op
     {
         var width = x.Shape[^1];
         var to = x.Device.Rent((long)Ranks * width * sizeof(float));
-        if (HasGaps)
+        if (hasGaps)
             x.Device.Clear(to.Pointer, (long)Ranks * width * sizeof(float));
         foreach (var (of, first, _, _) in slots)
             x.Device.Copy(of.Address, (float*)to.Pointer + ((long)first * width), of.ByteCount);
@@ -205,33 +198,34 @@ internal sealed unsafe class LoraDownOp : Op
             return;
         var stacked = RentStacked();
         LoraThinPass.Run(
-            x, Ranks, Ranks, default, 1, LoraThinPass.Factor.Rows((ulong)stacked.Pointer, x.Shape[^1]), y.DeviceAddress,
+            x, Ranks, Ranks, default, 1, LoraThinPass.Factor.Rows(stacked.DeviceAddress, x.Shape[^1]), y.DeviceAddress,
             0);
         stacked.Release();
     }
 
     protected override void BackwardCuda(Tensor y, Tensor dy)
     {
-        var trained = Array.FindAll(slots, slot => NeedsGrad(slot.Of));
-        if (trained.Length > 0 && dy.Count > 0)
-            LoraThinPass.Run(x, Ranks, Ranks, default, 1, default, 0, dy.DeviceAddress, trained);
-        if (!NeedsGrad(x) || waiting[0] is null)
+        if (trainsA && dy.Count > 0)
+            LoraThinPass.Run(x, Ranks, Ranks, default, 1, default, 0, dy.DeviceAddress, slots);
+        if (waitingCount == 0)
             return;
         // The adapters' part is summed with the narrowest dY: that is the one the block matrix has to copy.
         var narrowest = 0;
-        for (var i = 1; i < waiting.Length && waiting[i] is not null; i++)
+        for (var i = 1; i < waitingCount; i++)
         {
-            if (waitingFor[i]!.Shape[^1] < waitingFor[narrowest]!.Shape[^1])
+            if (waiting[i].Dy.Shape[^1] < waiting[narrowest].Dy.Shape[^1])
                 narrowest = i;
         }
         var g = GradOf(x, out var add);
-        waiting[narrowest]!.InputGrad(waitingFor[narrowest]!, dy.DeviceAddress, g, add);
-        for (var i = 0; i < waiting.Length && waiting[i] is not null; i++)
+        waiting[narrowest].Layer.InputGrad(waiting[narrowest].Dy, dy.DeviceAddress, g, add);
+        for (var i = 0; i < waitingCount; i++)
         {
             if (i != narrowest)
-                waiting[i]!.InputGradBase(waitingFor[i]!, g, true);
+                waiting[i].Layer.InputGradBase(waiting[i].Dy, g, true);
         }
     }
 
     private static Tensor? At(ReadOnlySpan<LoraProjection> layers, int i) => i < layers.Length ? layers[i].A : null;
+
+    private readonly record struct Waiting(LoraLinearOp Layer, Tensor Dy);
 }

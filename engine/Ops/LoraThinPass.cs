@@ -6,7 +6,7 @@ namespace CudaLora.Engine;
 /// The thin products of LoRA layers on a CUDA device, a pass over a large matrix each: S = drop(x) Aᵀ, dS = s dY B with
 /// dB = s dYᵀ S, and dA = dSᵀ drop(x). Sums have a fixed order.
 /// </summary>
-internal static unsafe class LoraThinPass
+internal static class LoraThinPass
 {
     /// <summary>A gradient among the reduced rows: A's (r, cols), or B's (cols, r) if transposed.</summary>
     public readonly record struct Reduction(Tensor Of, int First, int Ranks, bool Transposed);
@@ -22,8 +22,8 @@ internal static unsafe class LoraThinPass
     }
 
     /// <summary>
-    /// projected (rows, ranks) = factor drop(wide) u, and each gradient (+)= factor leftᵀ drop(wide). Rows of projected
-    /// and left are <paramref name="pitch"/> apart and of wide's type.
+    /// projected (rows, ranks) = factor drop(wide) u, and each gradient that is wanted (+)= factor leftᵀ drop(wide).
+    /// Rows of projected and left are <paramref name="pitch"/> apart and of wide's type.
     /// </summary>
     public static void Run(
         Tensor wide, int ranks, int pitch, in DropoutMask dropout, float factor, in Factor u, ulong projected,
@@ -38,16 +38,16 @@ internal static unsafe class LoraThinPass
         LoraThin.Pass(
             device.Stream,
             new(
-                wide.DeviceAddress, u.Address, left, At(projectedParts), At(reducedParts), dropout.Seed,
-                dropout.Stream, dropout.StreamBase, rows, cols, cols, ranks, u.Col, u.Rank, pitch, perChunk,
-                LoraThin.Threshold(dropout.Probability)),
+                wide.DeviceAddress, u.Address, left, projectedParts?.DeviceAddress ?? 0,
+                reducedParts?.DeviceAddress ?? 0, dropout.Seed, dropout.Stream, dropout.StreamBase, rows, cols, cols,
+                ranks, u.Col, u.Rank, pitch, perChunk, LoraThin.Threshold(dropout.Probability)),
             bf16);
         if (projectedParts is not null)
         {
             LoraThin.Sum(
                 device.Stream,
                 new(
-                    At(projectedParts), projected, across, rows, ranks, ranks, rows, pitch, 1, factor, 0,
+                    projectedParts.DeviceAddress, projected, across, rows, ranks, ranks, rows, pitch, 1, factor, 0,
                     bf16 ? 1 : 0));
             projectedParts.Release();
         }
@@ -55,14 +55,16 @@ internal static unsafe class LoraThinPass
             return;
         foreach (var part in reductions)
         {
+            if (!part.Of.RequiresGrad)
+                continue;
             var g = part.Of.GradForWrite(out var add);
             var (outRow, outCol) = part.Transposed ? (1, part.Ranks) : (cols, 1);
             var skip = (ulong)part.First * (ulong)reducedPitch * sizeof(float);
             LoraThin.Sum(
                 device.Stream,
                 new(
-                    At(reducedParts) + skip, g.DeviceAddress, down, part.Ranks, cols, reducedPitch, ranks, outRow,
-                    outCol, factor, add ? 1 : 0, g.DType == DType.BF16 ? 1 : 0));
+                    reducedParts.DeviceAddress + skip, g.DeviceAddress, down, part.Ranks, cols, reducedPitch, ranks,
+                    outRow, outCol, factor, add ? 1 : 0, g.DType == DType.BF16 ? 1 : 0));
         }
         reducedParts.Release();
     }
@@ -71,5 +73,4 @@ internal static unsafe class LoraThinPass
     public static float Kept(in DropoutMask dropout) =>
         dropout.Probability == 0 ? 1 : 1 / (1 - dropout.Probability);
 
-    private static ulong At(Storage? storage) => storage is null ? 0 : (ulong)storage.Pointer;
 }

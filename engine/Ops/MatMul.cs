@@ -130,7 +130,7 @@ internal sealed unsafe class MatMulOp : Op
         // BF16 sums of a batch would round once per matrix, and an F32 product has no BF16 result.
         var narrow = to.DType == DType.BF16 && (sums || dtype == DType.F32);
         var copy = narrow ? device.Rent(to.Count * sizeof(float)) : null;
-        var at = copy is null ? to.DeviceAddress : (ulong)copy.Pointer;
+        var at = copy?.DeviceAddress ?? to.DeviceAddress;
         var shape = GemmShape.Dense(
             rows, cols, inner, tLeft, tRight, CudaProduct.TypeOf(dtype),
             narrow ? GemmType.F32 : CudaProduct.TypeOf(to.DType));

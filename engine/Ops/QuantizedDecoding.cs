@@ -1,4 +1,3 @@
-using System.Numerics;
 using CudaLora.Kernels.Ops;
 
 namespace CudaLora.Engine;
@@ -7,7 +6,7 @@ namespace CudaLora.Engine;
 /// 4-bit layers, with or without an adapter, for a few tokens on a CUDA device: the codes are read once and decoded in
 /// registers. For inference; what backward needs is not kept.
 /// </summary>
-internal static unsafe class QuantizedDecoding
+internal static class QuantizedDecoding
 {
     /// <summary>Computes y when this is the way for it; y (rows, out) BF16, a and b null without an adapter.</summary>
     public static bool TryRun(
@@ -19,19 +18,16 @@ internal static unsafe class QuantizedDecoding
         var (tokens, outputs, inputs) = (y.Shape.Rows, weight.Shape[0], weight.Shape[1]);
         var (stream, ranks) = (CudaProduct.Of(y).Stream, a is null ? 0 : a.Shape[0]);
         var s = ranks == 0 ? null : y.Device.Rent((long)tokens * ranks * sizeof(float)); // x Aᵀ (tokens, r)
-        var sAt = s is null ? 0 : (ulong)s.Pointer;
+        var sAt = s?.DeviceAddress ?? 0;
         if (ranks > 0)
             LoraDecode.Down(stream, tokens, new(x.DeviceAddress, a!.DeviceAddress, sAt, inputs, inputs, ranks));
-        var (parts, nested) = (weight.Parts, weight.Options.DoubleQuant);
+        var w = weight.DeviceView;
         Nf4Decode.Launch(
             stream,
             new(
-                parts.Codes.DeviceAddress, parts.Codebook.DeviceAddress, nested ? 0 : parts.AbsMax.DeviceAddress,
-                nested ? parts.AbsMax.DeviceAddress : 0, parts.NestedAbsMax?.DeviceAddress ?? 0,
-                parts.NestedMap?.DeviceAddress ?? 0, x.DeviceAddress, sAt, b?.DeviceAddress ?? 0,
+                w.Codes, w.Codebook, w.AbsMax, w.Codes8, w.Groups, w.Map, x.DeviceAddress, sAt, b?.DeviceAddress ?? 0,
                 bias?.DeviceAddress ?? 0, y.DeviceAddress, tokens, inputs, outputs, ranks, inputs, outputs, scale,
-                parts.Offset, BitOperations.Log2((uint)weight.Options.BlockSize),
-                BitOperations.Log2((uint)parts.GroupSize)));
+                w.Offset, w.BlockShift, w.GroupShift));
         s?.Release();
         return true;
     }

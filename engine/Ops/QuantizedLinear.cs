@@ -8,7 +8,7 @@ public static partial class TensorOps
     /// y = x Wᵀ + b with a frozen 4-bit W. Neither x nor the values of W are kept for backward: dX is a product with
     /// the codes again.
     /// </summary>
-    /// <param name="x">Input (..., in), F32.</param>
+    /// <param name="x">Input (..., in), F32; on CUDA also BF16, which the product then is.</param>
     /// <param name="weight">W (out, in).</param>
     /// <param name="bias">b (out), or null.</param>
     /// <returns>(..., out).</returns>
@@ -80,20 +80,14 @@ internal sealed unsafe class QuantizedLinearOp : Op
             QuantizedProduct.Forward(x, weight, bias, 0, 0, null, 0, y);
             return;
         }
-        var (m, n, k) = (y.Shape.Rows, weight.Shape[0], weight.Shape[1]);
-        if (bias is not null)
-            CudaProduct.FillRows(y, bias);
-        var w = Decoded(weight, x.DType);
-        CudaProduct.Run(x.DType, false, true, m, n, k, 1, x.DeviceAddress, w.Address, y, bias is not null);
-        w.Release();
+        CudaProduct.Forward(x, Decoded(weight, x.DType), bias, y);
     }
 
     /// <summary>g (+)= dY W, the gradient of x, on a CUDA device, the way that is the fastest there.</summary>
     public static void InputGradCuda(QuantizedTensor weight, Tensor dy, Tensor g, bool add)
     {
         var product = new LoraProduct(true, dy.Shape.Rows, weight.Shape[1], weight.Shape[0], 0, false, FourBit: true);
-        var suits = QuantizedProduct.Suits(dy.DType, product.M);
-        InputGradCuda(suits ? StrategyOf(product, dy, weight, null, g) : LoraStrategy.Composed, weight, dy, g, add);
+        InputGradCuda(StrategyOf(product, dy, weight, null, g), weight, dy, g, add);
     }
 
     private static void InputGradCuda(LoraStrategy strategy, QuantizedTensor weight, Tensor dy, Tensor g, bool add)
@@ -103,19 +97,7 @@ internal sealed unsafe class QuantizedLinearOp : Op
             QuantizedProduct.InputGrad(dy, weight, 0, 0, 0, 0, g, add);
             return;
         }
-        var (m, n, k) = (dy.Shape.Rows, weight.Shape[0], weight.Shape[1]);
-        var w = Decoded(weight, dy.DType);
-        CudaProduct.Run(dy.DType, false, false, m, k, n, 1, dy.DeviceAddress, w.Address, g, add);
-        w.Release();
-    }
-
-    // Gradient of b if it is wanted, on a CUDA device.
-    private static void BiasGradCuda(Tensor? bias, Tensor dy)
-    {
-        if (!NeedsGrad(bias))
-            return;
-        var g = GradOf(bias!, out var add);
-        CudaProduct.SumRows(dy, g, add);
+        CudaProduct.InputGrad(dy, Decoded(weight, dy.DType), g, add);
     }
 
     /// <summary>
@@ -124,8 +106,8 @@ internal sealed unsafe class QuantizedLinearOp : Op
     public static CudaProduct.Factor Decoded(QuantizedTensor weight, DType dtype)
     {
         var values = weight.Device.Rent(weight.Count * dtype.Size());
-        weight.DequantizeTo((ulong)values.Pointer, weight.Shape[1], dtype);
-        return new CudaProduct.Factor((ulong)values.Pointer, weight.Shape[1], values);
+        weight.DequantizeTo(values.DeviceAddress, weight.Shape[1], dtype);
+        return new CudaProduct.Factor(values.DeviceAddress, weight.Shape[1], values);
     }
 
     protected override void ForwardCuda(Tensor y)
@@ -134,8 +116,7 @@ internal sealed unsafe class QuantizedLinearOp : Op
             return;
         var product = new LoraProduct(
             false, y.Shape.Rows, weight.Shape[0], weight.Shape[1], 0, bias is not null, FourBit: true);
-        var suits = QuantizedProduct.Suits(x.DType, product.M) && (bias is null || bias.DType == DType.F32);
-        ForwardCuda(suits ? StrategyOf(product, x, weight, bias, y) : LoraStrategy.Composed, x, weight, bias, y);
+        ForwardCuda(StrategyOf(product, x, weight, bias, y), x, weight, bias, y);
     }
 
     protected override void BackwardCuda(Tensor y, Tensor dy)
@@ -145,27 +126,25 @@ internal sealed unsafe class QuantizedLinearOp : Op
             var g = GradOf(x, out var add);
             InputGradCuda(weight, dy, g, add);
         }
-        BiasGradCuda(bias, dy);
+        LinearOp.WeightGradCuda(x, null, bias, dy);
     }
 
     // of: x forward, dY backward.
     private static LoraStrategy StrategyOf(
         LoraProduct product, Tensor of, QuantizedTensor weight, Tensor? bias, Tensor to)
     {
-        var device = CudaProduct.Of(to);
-        if (device.LoraStrategy != LoraStrategy.Auto)
-            return device.LoraStrategy;
-        return device.LoraChoices.TryGet(product, out var chosen)
-            ? chosen
-            : Timed(device.LoraChoices, product, of, weight, bias, to);
+        if (!QuantizedProduct.Suits(of.DType, product.M, bias))
+            return LoraStrategy.Composed;
+        return CudaProduct.Of(to).TryGetStrategy(product, out var strategy)
+            ? strategy
+            : Timed(product, of, weight, bias, to);
     }
 
-    // In a method of its own: the closure is made for a new shape alone.
     private static LoraStrategy Timed(
-        LoraChoices choices, LoraProduct product, Tensor of, QuantizedTensor weight, Tensor? bias, Tensor to)
+        LoraProduct product, Tensor of, QuantizedTensor weight, Tensor? bias, Tensor to)
     {
         using var trial = Tensor.Owned(to.Shape, to.DType, to.Device);
-        return choices.Choose(
+        return CudaProduct.Of(to).LoraChoices.Choose(
             product, [LoraStrategy.Composed, LoraStrategy.FusedNf4], strategy =>
             {
                 if (product.Backward)

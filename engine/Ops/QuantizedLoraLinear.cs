@@ -6,7 +6,7 @@ public static partial class TensorOps
     /// y = x W0ᵀ + b + s (drop(x) Aᵀ) Bᵀ with a frozen 4-bit W0: QLoRA (Dettmers et al. 2023, arXiv 2305.14314). Only
     /// what dA and dB need is kept for backward.
     /// </summary>
-    /// <param name="x">Input (..., in), F32.</param>
+    /// <param name="x">Input (..., in), F32; on CUDA also BF16, see <see cref="LoraStrategy"/>.</param>
     /// <param name="weight">W0 (out, in).</param>
     /// <param name="bias">b (out), or null.</param>
     /// <param name="a">A (r, in), F32.</param>
@@ -25,28 +25,25 @@ public static partial class TensorOps
     }
 }
 
-internal sealed class QuantizedLoraLinearOp(
-    Tensor x, QuantizedTensor weight, Tensor? bias, Tensor a, Tensor b, float scale, DropoutMask dropout,
-    LoraDownOp? down = null, Tensor? shared = null, int slot = 0)
-    : LoraLinearOp(x, null, bias, a, b, scale, dropout, down, shared, slot)
+internal sealed class QuantizedLoraLinearOp : LoraLinearOp
 {
-    private readonly Tensor input = x;
-    private readonly Tensor? shift = bias;
-    private readonly Tensor first = a;
-    private readonly Tensor second = b;
-    private readonly float factor = scale;
+    private readonly QuantizedTensor codes; // (out, in)
 
-    private protected override QuantizedTensor? Codes => weight;
+    public QuantizedLoraLinearOp(
+        Tensor x, QuantizedTensor weight, Tensor? bias, Tensor a, Tensor b, float scale, DropoutMask dropout,
+        LoraDownOp? down = null, Tensor? shared = null, int slot = 0)
+        : base(x, null, bias, a, b, scale, dropout, down, shared, slot) => codes = weight;
 
-    private protected override void ForwardBase(Tensor y) => QuantizedLinearOp.Forward(input, weight, shift, y);
+    private protected override QuantizedTensor? Codes => codes;
 
-    private protected override void BackwardBase(Tensor dy) => QuantizedLinearOp.Backward(input, weight, shift, dy);
+    private protected override void ForwardBase(Tensor y) => QuantizedLinearOp.Forward(x, codes, bias, y);
 
-    private protected override bool TryDecode(Tensor y) =>
-        QuantizedDecoding.TryRun(input, weight, shift, first, second, factor, y);
+    private protected override void BackwardBase(Tensor dy) => QuantizedLinearOp.Backward(x, codes, bias, dy);
 
-    private protected override CudaProduct.Factor BaseAs(DType dtype) => QuantizedLinearOp.Decoded(weight, dtype);
+    private protected override bool TryDecode(Tensor y) => QuantizedDecoding.TryRun(x, codes, bias, a, b, scale, y);
+
+    private protected override CudaProduct.Factor BaseAs(DType dtype) => QuantizedLinearOp.Decoded(codes, dtype);
 
     // Straight into the padded buffer.
-    private protected override void PadBase(ulong to, int pitch) => weight.DequantizeTo(to, pitch, DType.BF16);
+    private protected override void PadBase(ulong to, int pitch) => codes.DequantizeTo(to, pitch, DType.BF16);
 }

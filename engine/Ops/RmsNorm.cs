@@ -79,7 +79,7 @@ internal sealed unsafe class RmsNormOp : Op
             var perChunk = Kernels.Ops.RmsNorm.RowsPerChunk(rows, cols);
             var chunks = (rows + perChunk - 1) / perChunk;
             var partial = x.Device.Rent((long)chunks * cols * sizeof(float));
-            var sums = new DevicePointer<float>((ulong)partial.Pointer);
+            var sums = new DevicePointer<float>(partial.DeviceAddress);
             Kernels.Ops.RmsNorm.Weight(
                 Stream(dy), new(x.DeviceAddress, dy.DeviceAddress, ScratchDevice<float>(), sums, rows, cols, perChunk),
                 bf16);

@@ -70,7 +70,7 @@ internal sealed unsafe class SumOp(string name, Tensor x, AxisSplit split, float
         var scratch = count > 0 ? x.Device.Rent(count * sizeof(float)) : null;
         Kernels.Ops.Sum.Axis(
             Stream(y), x.DeviceAddress, x.DType == DType.BF16, split.Outer, split.Extent, split.Inner, scale,
-            y.DeviceAddress, y.DType == DType.BF16, accumulate: false, scratch is null ? 0 : (ulong)scratch.Pointer);
+            y.DeviceAddress, y.DType == DType.BF16, accumulate: false, scratch?.DeviceAddress ?? 0);
         scratch?.Release();
     }
 

@@ -27,6 +27,7 @@ public sealed class AdamW : IDisposable
     /// <exception cref="ArgumentException">
     /// A beta outside [0, 1), a negative epsilon, or a parameter in two groups.
     /// </exception>
+    /// <exception cref="DeviceMemoryException">The moments do not fit; nothing is held.</exception>
     public AdamW(
         IReadOnlyList<ParameterGroup> groups, double beta1 = 0.9, double beta2 = 0.999, double epsilon = 1e-8,
         bool eightBit = false, long pageBytes = 0)
@@ -50,13 +51,22 @@ public sealed class AdamW : IDisposable
             }
         }
         slots = [.. made];
-        if (made.Count > 0 && made[0].Parameter.Value.Device is CudaDevice device)
+        try
         {
-            cuda = OnCuda(device, pageBytes);
-            return;
+            if (made.Count > 0 && made[0].Parameter.Value.Device is CudaDevice device)
+            {
+                cuda = OnCuda(device, pageBytes);
+                return;
+            }
+            foreach (var slot in slots)
+                slot.Moments.Place(slot.Parameter.Value.Device);
         }
-        foreach (var slot in slots)
-            slot.Moments.Place(slot.Parameter.Value.Device);
+        catch
+        {
+            // Moments that do not fit: the caller may go on with smaller ones.
+            Dispose();
+            throw;
+        }
     }
 
     /// <summary>An optimiser of one group of parameters.</summary>
@@ -104,7 +114,7 @@ public sealed class AdamW : IDisposable
         if (cuda is not null)
         {
             cuda.Begin(rateFactor, StepCount++, gradientScale);
-            cuda.QueueStep();
+            cuda.QueueStep(maxNorm: null);
             return;
         }
         Update(rateFactor, gradientScale, ++StepCount);
@@ -144,8 +154,7 @@ public sealed class AdamW : IDisposable
     {
         if (cuda is not null)
         {
-            cuda.QueueClip(maxNorm);
-            cuda.QueueStep();
+            cuda.QueueStep(maxNorm);
             return;
         }
         norm = GradientClip.Norm(Groups);

@@ -82,22 +82,20 @@ internal sealed class CudaAdamW : IDisposable
         state.Upload([new Kernel.State(rateFactor, stepsTaken, 0, 0, (float)gradientScale, 0, 0)]);
     }
 
-    /// <summary>Queues the norm and the factor that clips to it; a norm that is not finite holds the update.</summary>
-    public void QueueClip(double maxNorm)
+    /// <summary>
+    /// Queues the update; before it, unless <paramref name="maxNorm"/> is null, the norm and the factor that clips to
+    /// it: a norm that is not finite holds the update.
+    /// </summary>
+    public void QueueStep(double? maxNorm)
     {
         UpdateTable();
         if (chunkCount == 0)
             return;
-        GradNorm.Squares(device.Stream, chunkCount, new(slotTable.Pointer, chunks.Pointer, partial.Pointer));
-        GradNorm.Finish(device.Stream, new(partial.Pointer, state.Pointer, maxNorm, chunkCount, Guard: 1));
-    }
-
-    /// <summary>Queues the update.</summary>
-    public void QueueStep()
-    {
-        UpdateTable();
-        if (chunkCount == 0)
-            return;
+        if (maxNorm is { } most)
+        {
+            GradNorm.Squares(device.Stream, chunkCount, new(slotTable.Pointer, chunks.Pointer, partial.Pointer));
+            GradNorm.Finish(device.Stream, new(partial.Pointer, state.Pointer, most, chunkCount, Guard: 1));
+        }
         Kernel.Begin(
             device.Stream,
             new(
@@ -194,13 +192,8 @@ internal sealed class CudaAdamW : IDisposable
     private static ulong AddressOf(Tensor tensor, MomentPiece piece) =>
         tensor.DeviceAddress + (ulong)(piece.First * sizeof(float));
 
-    private static MomentPiece Whole(int index, Parameter parameter, Moments moments)
-    {
-        var parts = moments.State().Select(part => part.Value.DeviceAddress).ToArray();
-        return moments.EightBit
-            ? new(index, 0, parameter.Value.Count, true, parts[0], parts[1], parts[2], parts[3])
-            : new(index, 0, parameter.Value.Count, false, parts[0], 0, parts[1], 0);
-    }
+    private static MomentPiece Whole(int index, Parameter parameter, Moments moments) => MomentPiece.Of(
+        index, 0, parameter.Value.Count, [.. moments.State().Select(part => part.Value.DeviceAddress)]);
 
     private readonly record struct Launches(int First, int Wide, int Coded);
 }

@@ -3,10 +3,6 @@ using Kernel = CudaLora.Kernels.Ops.AdamW;
 
 namespace CudaLora.Engine;
 
-/// <summary>Values [First, First + Count) of a parameter, whose moments an update finds at these addresses.</summary>
-internal sealed record MomentPiece(
-    int Parameter, long First, long Count, bool EightBit, ulong M, ulong MScales, ulong V, ulong VScales);
-
 /// <summary>
 /// Moments in pinned host memory that pass by the device a page at a time: copied there on a stream of their own ahead
 /// of the update, and back on another behind it. Three pages have room, one on its way in, one in use, one on its way
@@ -17,6 +13,8 @@ internal sealed unsafe class MomentPages : IDisposable
     private const int MostWindows = 3;
     // The widest access, and a cache line.
     private const int Alignment = 256;
+    // A copy is a span.
+    private const long MostPageBytes = 1 << 30;
 
     private readonly CudaDevice device;
     private readonly Storage host;
@@ -41,15 +39,23 @@ internal sealed unsafe class MomentPages : IDisposable
         CudaDevice device, IReadOnlyList<Moments> moments, IReadOnlyList<long> counts, long pageBytes)
     {
         this.device = device;
-        var plan = new Plan(moments, counts, pageBytes);
+        var plan = new Plan(moments, counts, Math.Min(pageBytes, MostPageBytes));
         pages = [.. plan.Pages];
         windowBytes = Math.Max(1, pages.Max(page => page.Bytes));
         windows = Math.Min(MostWindows, pages.Length);
         host = device.PinnedMemory.Rent(Math.Max(1, plan.HostBytes));
         for (var i = 0; i < moments.Count; i++)
             moments[i].Place(host, plan.HostOffsets[i]);
-        window = device.Rent(windows * windowBytes);
-        Pieces = [.. pages.SelectMany((page, i) => page.Cuts.Select(cut => Piece(cut, moments, WindowOf(i))))];
+        try
+        {
+            window = device.Rent(windows * windowBytes);
+        }
+        catch
+        {
+            host.Release();
+            throw;
+        }
+        Pieces = [.. pages.SelectMany((page, i) => page.Cuts.Select(cut => Piece(cut, WindowOf(i))))];
         (inStream, outStream) = (new CudaStream(device.Context), new CudaStream(device.Context));
         ready = new CudaEvent(device.Context, timing: false);
         (loaded, updated, stored) = (Events(), Events(), Events());
@@ -136,20 +142,13 @@ internal sealed unsafe class MomentPages : IDisposable
         loaded[page % windows].Record(inStream);
     }
 
-    private ulong WindowOf(int page) => (ulong)window.Pointer + (ulong)(page % windows * windowBytes);
+    private ulong WindowOf(int page) => window.DeviceAddress + (ulong)(page % windows * windowBytes);
 
     private CudaEvent[] Events() =>
         [.. Enumerable.Range(0, windows).Select(_ => new CudaEvent(device.Context, timing: false))];
 
-    private static MomentPiece Piece(Cut cut, IReadOnlyList<Moments> moments, ulong at)
-    {
-        var offsets = cut.Offsets;
-        return moments[cut.Moments].EightBit
-            ? new(
-                cut.Moments, cut.First, cut.Count, true, at + (ulong)offsets[0], at + (ulong)offsets[1],
-                at + (ulong)offsets[2], at + (ulong)offsets[3])
-            : new(cut.Moments, cut.First, cut.Count, false, at + (ulong)offsets[0], 0, at + (ulong)offsets[1], 0);
-    }
+    private static MomentPiece Piece(Cut cut, ulong at) => MomentPiece.Of(
+        cut.Moments, cut.First, cut.Count, [.. cut.Offsets.Select(offset => at + (ulong)offset)]);
 
     // Values of one parameter's moments in a page; a place in the page for every part.
     private sealed record Cut(int Moments, long First, long Count, long[] Offsets);
@@ -162,6 +161,9 @@ internal sealed unsafe class MomentPages : IDisposable
         public List<(long Host, long Window, int Bytes)> Copies { get; } = [];
 
         public long Bytes { get; set; }
+
+        // Whether the last copy goes to the end of its part in the host's memory.
+        public bool AtEnd { get; set; }
     }
 
     // Moments that fit in what is left of a page lie in host memory as in the page: one copy moves them all. Larger
@@ -188,7 +190,7 @@ internal sealed unsafe class MomentPages : IDisposable
                 {
                     if (first > 0)
                         page = NewPage();
-                    Add(page, m, i, first, Math.Min(perPage, count - first));
+                    Add(page, m, i, first, Math.Min(perPage, count - first), count);
                 }
             }
         }
@@ -205,7 +207,7 @@ internal sealed unsafe class MomentPages : IDisposable
             return Pages[^1];
         }
 
-        private void Add(Page page, Moments m, int index, long first, long count)
+        private void Add(Page page, Moments m, int index, long first, long count, long total)
         {
             var offsets = new long[m.PartCount];
             for (var part = 0; part < m.PartCount; part++)
@@ -213,6 +215,7 @@ internal sealed unsafe class MomentPages : IDisposable
                 offsets[part] = page.Bytes;
                 var bytes = m.PartBytes(part, count);
                 Copy(page, HostOffsets[index][part] + m.PartBytes(part, first), page.Bytes, bytes);
+                page.AtEnd = first + count == total;
                 page.Bytes += Aligned(bytes);
             }
             page.Cuts.Add(new Cut(index, first, count, offsets));
@@ -221,7 +224,8 @@ internal sealed unsafe class MomentPages : IDisposable
         // Joined with the one before where both ends go on, over the few bytes of alignment between them.
         private static void Copy(Page page, long host, long to, long bytes)
         {
-            if (page.Copies.Count > 0)
+            // Short of a part's end, what lies between them is another page's.
+            if (page.AtEnd)
             {
                 var (lastHost, lastTo, lastBytes) = page.Copies[^1];
                 if (host - lastHost == to - lastTo && to - lastTo - lastBytes is >= 0 and < Alignment)

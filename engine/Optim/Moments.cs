@@ -46,10 +46,6 @@ internal sealed unsafe class Moments : IDisposable
     /// <summary>Number of arrays: first moment, its scales if it is codes, second moment, its scales.</summary>
     public int PartCount => layout.Length;
 
-    public Tensor First => parts[0];
-
-    public Tensor Second => parts[layout.Length / 2];
-
     /// <summary>
     /// Bytes of a part for the first <paramref name="values"/> values; whole blocks of 256 but at the end.
     /// </summary>

@@ -22,6 +22,9 @@ public sealed unsafe class Storage
     /// <summary>First byte; 64-byte aligned.</summary>
     public void* Pointer { get; }
 
+    /// <summary>The first byte's address, as kernels take it.</summary>
+    internal ulong DeviceAddress => (ulong)Pointer;
+
     /// <summary>Usable bytes: the size of the bucket, at least what was asked for.</summary>
     public long Capacity { get; }
 
@@ -33,15 +36,6 @@ public sealed unsafe class Storage
     public bool IsShared => references > 1;
 
     internal void Retain() => references++;
-
-    /// <summary>As <see cref="Release"/>, but at zero the memory goes to the driver, not to the pool.</summary>
-    internal void Discard()
-    {
-        if (references == 1)
-            Device.Discard(this);
-        else
-            Release();
-    }
 
     internal void Release()
     {

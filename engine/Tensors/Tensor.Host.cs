@@ -9,12 +9,12 @@ public sealed unsafe partial class Tensor
     /// <summary>The elements of an F32 or BF16 tensor copied to the host as F32.</summary>
     public float[] ToArray()
     {
-        var values = new float[Count];
         if (HasAdapterRoom)
         {
             using var dense = Dense();
             return dense.ToArray();
         }
+        var values = new float[Count];
         if (DType == DType.BF16)
         {
             var halves = new ushort[Count];

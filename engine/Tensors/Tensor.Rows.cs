@@ -30,7 +30,7 @@ public sealed unsafe partial class Tensor
             || Shape[1] % 8 != 0 || Count == 0)
             return;
         var block = new LoraBlockMatrix(Shape[1], Shape[0]);
-        Move(Device.Rent(block.Count * sizeof(ushort)), block.InputPitch);
+        Move(Device.RentExactly(block.Count * sizeof(ushort)), block.InputPitch);
     }
 
     /// <summary>Undoes <see cref="MakeAdapterRoom"/>.</summary>
@@ -44,15 +44,15 @@ public sealed unsafe partial class Tensor
     internal Storage RentDense()
     {
         var dense = Device.Rent(ByteCount);
-        CopyRows(RowsAddress, RowPitch, (ulong)dense.Pointer, Shape[1]);
+        CopyRows(RowsAddress, RowPitch, dense.DeviceAddress, Shape[1]);
         return dense;
     }
 
     private void Move(Storage to, int newPitch)
     {
-        CopyRows(RowsAddress, RowPitch, (ulong)to.Pointer, newPitch == 0 ? Shape[1] : newPitch);
+        CopyRows(RowsAddress, RowPitch, to.DeviceAddress, newPitch == 0 ? Shape[1] : newPitch);
         // Not to the pool: it would keep what no later block asks for, a second model by the end.
-        Memory.Discard();
+        Device.Discard(Memory);
         (storage, offset, pitch) = (to, 0, newPitch);
     }
 
@@ -61,12 +61,12 @@ public sealed unsafe partial class Tensor
 
     private Tensor Dense() => new(RentDense(), 0, Shape, DType);
 
-    // By way of a matrix without gaps.
+    // By way of a matrix without gaps on this device.
     private void CopyIntoRows(Tensor source)
     {
-        using var dense = Unscoped(Shape, DType, Device);
-        dense.CopyFrom(source);
-        CopyRows(dense.DeviceAddress, Shape[1], RowsAddress, RowPitch);
+        using var copy = source.Device == Device ? null : Unscoped(Shape, DType, Device);
+        copy?.CopyFrom(source);
+        CopyRows((copy ?? source).DeviceAddress, Shape[1], RowsAddress, RowPitch);
     }
 
     private void ThrowHasRoom() => throw new InvalidOperationException(

@@ -25,7 +25,7 @@ internal abstract class Nf4GemmLab(bool backward) : KernelLab
     {
         (int tokens, int width, int outputs, int ranks) = (shape[0], shape[1], shape[2], shape[3]);
         (int depth, int columns) = backward ? (outputs, width) : (width, outputs);
-        int pitch = Pitch(depth), rankPitch = width % 32 == 0 ? (ranks + 7) / 8 * 8 : ranks;
+        int pitch = Pitch(depth), rankPitch = width % 32 == 0 ? Pitch(ranks) : ranks;
         float[] x = inputs.Values(tokens * pitch), s = inputs.Values(tokens * rankPitch);
         float[] u = inputs.Values(columns * ranks), bias = inputs.Values(columns), y = inputs.Values(tokens * columns);
         using var w = new LabCodes(inputs, inputs.Values(outputs * width), 6);

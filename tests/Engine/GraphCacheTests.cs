@@ -65,6 +65,40 @@ public class GraphCacheTests
         Assert.Equal(2, graphs.Count);
     }
 
+    // A graph has the former address, whoever else still holds what is there.
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void AMatrixThatMovesForgetsTheGraphs(bool heldElsewhere)
+    {
+        using var driver = new EmulatedDriver();
+        using var device = new CudaDevice(driver);
+        using var graphs = new GraphCache(device);
+        using var weight = Tensor.Owned(Shape.Of(2, 8), DType.BF16, device);
+        weight.Put(Ones(1));
+        using var view = heldElsewhere ? weight.Detach() : null;
+        using var x = Tensor.Owned(Shape.Of(1, 8), DType.BF16, device);
+        x.Put(Ones(1).View(Shape.Of(1, 8)));
+        using var y = Tensor.Owned(Shape.Of(1, 2), DType.BF16, device);
+        for (var i = 0; i < 2; i++)
+            graphs.Run("product", Product, null);
+        Assert.Equal([8f, 8], y.ToArray());
+        Assert.Equal(1, graphs.Count);
+        weight.MakeAdapterRoom();
+        weight.Put(Ones(2));
+        graphs.Run("product", Product, null);
+        Assert.Equal([16f, 16], y.ToArray());
+
+        void Product() => CudaProduct.Forward(x, CudaProduct.Rows(DType.BF16, weight), null, y);
+
+        static Tensor Ones(float value)
+        {
+            var host = Tensor.Owned(Shape.Of(2, 8), device: Device.Cpu);
+            host.Fill(value);
+            return host;
+        }
+    }
+
     [Fact]
     public void MemoryGivenBackForgetsTheGraphs()
     {

@@ -107,6 +107,24 @@ public class PagedOptimizerTests
         }
     }
 
+    // A host may go on with moments that take less.
+    [Theory]
+    [InlineData(0)]
+    [InlineData(20 << 20)] // Three windows of it.
+    public void MomentsThatDoNotFit_LeaveNothingBehind(long pageBytes)
+    {
+        using var device = new CudaDevice(new EmulatedDriver(memoryBytes: 64 << 20), ownsDriver: true);
+        using var chosen = Device.Use(device);
+        Parameter[] two = [.. Enumerable.Range(0, 2).Select(i => new Parameter(
+            new ParameterPath($"p{i}"), Tensor.Owned(Shape.Of(5 << 20))) { Trainable = true })];
+        var before = device.Memory.InUse;
+        Assert.Throws<DeviceMemoryException>(() => new AdamW(
+            [new ParameterGroup(two, 0.01)], pageBytes: pageBytes));
+        Assert.Equal((before, 0), (device.Memory.InUse, device.PinnedMemory.Memory.InUse));
+        using var smaller = new AdamW([new ParameterGroup(two, 0.01)], pageBytes: Page);
+        Assert.InRange(device.Memory.InUse - before, 1, 3 * Page);
+    }
+
     // What one wrote, another goes on with.
     [Theory]
     [InlineData(false, Page, 0)]

@@ -1,5 +1,6 @@
 using CudaLora.Engine;
 using CudaLora.Kernels.Blas;
+using CudaLora.Kernels.Emulator;
 using CudaLora.Lora;
 using CudaLora.Tests.Ops;
 
@@ -29,6 +30,25 @@ public class AdapterRoomTests
         Assert.False(layer.Weight.Value.HasAdapterRoom);
         Assert.Equal(values, layer.Weight.Value.ToArray());
         Assert.Equal(before, Device.Default.Memory.InUse);
+    }
+
+    // A pool's buckets would add up to an eighth to every weight of a model.
+    [Fact]
+    public void RoomIsOfItsExactSize()
+    {
+        using var device = new CudaDevice(new EmulatedDriver(), ownsDriver: true);
+        var shape = Shape.Of(968, 968);
+        using (var weight = Tensor.Owned(shape, DType.BF16, device))
+        {
+            weight.Clear();
+            weight.MakeAdapterRoom();
+            Assert.Equal(new LoraBlockMatrix(968, 968).Count * 2, device.Memory.InUse);
+            Assert.Equal(device.Memory.InUse, device.Memory.Reserved);
+            weight.RemoveAdapterRoom();
+            Assert.Equal(Device.PooledSize(shape.Count * 2), device.Memory.InUse);
+            weight.MakeAdapterRoom();
+        }
+        Assert.Equal((0, 0), (device.Memory.InUse, device.Memory.Reserved));
     }
 
     public static TheoryData<string, LoraStrategy> Strategies() => new(

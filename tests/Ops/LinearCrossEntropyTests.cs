@@ -54,6 +54,33 @@ public class LinearCrossEntropyTests
         OpCheck.FrozenInputsGetNoWork(() => Loss(x, w, 2), x);
     }
 
+    // An output layer that has, or had, an adapter.
+    [Theory, OnCudaDevices]
+    public void AWeightWithAdapterRoom_IsReadWhereItLies(string device)
+    {
+        using var scope = OpCheck.On(device);
+        Tensor x = OpCheck.Bf16Leaf(1, 5, 8), w = OpCheck.Bf16Leaf(2, 6, 8);
+        w.RequiresGrad = false;
+        var (loss, gradient, bytes) = Run();
+        w.MakeAdapterRoom();
+        Assert.True(w.HasAdapterRoom);
+        var (lossThere, gradientThere, bytesThere) = Run();
+        Assert.Equal(loss, lossThere);
+        Assert.Equal(gradient, gradientThere);
+        Assert.Equal(bytes, bytesThere);
+
+        (float Loss, float[] Gradient, long Bytes) Run()
+        {
+            x.ReleaseGrad();
+            using var inner = TensorScope.Begin();
+            Device.Default.ResetPeakMemory();
+            var before = Device.Default.Memory.InUse;
+            var result = Loss(x, w, 2);
+            result.Backward();
+            return (result.Item(), x.Grad!.ToArray(), Device.Default.Memory.Peak - before);
+        }
+    }
+
     [Theory, OnCudaDevices]
     public void Bf16_MatchesDoublePrecision(string device)
     {

@@ -62,6 +62,32 @@ public class LoraLinearCudaTests
         }
     }
 
+    // Biases are F32 in models; a caller may have one that is not.
+    [Theory, OnCudaDevices]
+    public void ABiasInBf16_IsAddedByEveryStrategy(string device)
+    {
+        using var scope = OpCheck.On(device);
+        Tensor x = OpCheck.Bf16Leaf(1, 40, 64), w = OpCheck.Bf16Leaf(2, 72, 64), bias = OpCheck.Bf16Leaf(3, 72);
+        Tensor a = OpCheck.Leaf(4, 8, 64), b = OpCheck.Leaf(5, 72, 8);
+        var wide = Tensor.From(bias.ToArray(), bias.Shape);
+        foreach (var strategy in Enum.GetValues<LoraStrategy>())
+        {
+            ((CudaDevice)Device.Default).LoraStrategy = strategy;
+            try
+            {
+                var expected = x.LoraLinear(w, wide, a, b, 1).ToArray();
+                var actual = x.LoraLinear(w, bias, a, b, 1).ToArray();
+                // The same bias; rounded once or twice more.
+                var most = expected.Max(Math.Abs) / 128;
+                Assert.All(expected.Zip(actual), pair => Assert.Equal(pair.First, pair.Second, most));
+            }
+            finally
+            {
+                ((CudaDevice)Device.Default).LoraStrategy = LoraStrategy.Auto;
+            }
+        }
+    }
+
     [Fact]
     public void StrategiesAgreeMoreCloselyThanTheyRound()
     {
