@@ -1,4 +1,5 @@
 using CudaLora.Engine;
+using static CudaLora.Tests.Ops.NotFiniteCases;
 
 namespace CudaLora.Tests.Ops;
 
@@ -9,15 +10,6 @@ namespace CudaLora.Tests.Ops;
 /// </summary>
 public class NotFiniteTests
 {
-    private const int Cols = 77;
-    private const int Rows = 3; // the middle one has the value
-    private const double Eps = 1e-5;
-
-    private const int Vocabulary = 90;
-
-    private static readonly int[] Labels = [3, 5, 70];
-    private static readonly float[] Output = GradientCheck.Values(3, Shape.Of(Vocabulary, Cols));
-
     // What a device writes for NaN, and payloads of others: the lower bits must not turn it into a number.
     private static readonly float[] Values =
     [
@@ -27,119 +19,20 @@ public class NotFiniteTests
 
     private static readonly int[] Places = [0, 9, 38, 66, 76];
 
-    /// <summary>
-    /// An op of x (3, 77), its formula and its gradient, both in double. Where a formula with a limit multiplies
-    /// infinity by zero, the limit will do, and so will anything that is not finite.
-    /// </summary>
-    private sealed record Case(
-        Func<Tensor, Tensor> Op, Func<double[], double[]> Forward, Func<double[], double[], double[]> Backward,
-        bool HasLimit = false);
-
-    private static readonly Dictionary<string, Case> Cases = new()
-    {
-        ["softmax"] = new(
-            x => x.Softmax(), x => OpRows.Map(x, Cols, Softmax),
-            (x, dy) => RowGradient(x, dy, (row, g) =>
-            {
-                var p = Softmax(row);
-                var dot = p.Zip(g, (a, b) => a * b).Sum();
-                return i => p[i] * (g[i] - dot);
-            })),
-        ["log_softmax"] = new(
-            x => x.LogSoftmax(), x => OpRows.Map(x, Cols, LogSoftmax),
-            (x, dy) => RowGradient(x, dy, (row, g) =>
-            {
-                var y = LogSoftmax(row);
-                return i => g[i] - Math.Exp(y[i]) * g.Sum();
-            })),
-        ["gather_log_probs"] = new(
-            x => x.GatherLogProbs(OpCheck.Ids(Labels)),
-            x => [.. Enumerable.Range(0, Rows).Select(r => LogSoftmax(Row(x, r))[Labels[r]])],
-            (x, dy) => LabelGradient(x, r => dy[r])),
-        ["cross_entropy"] = new(
-            x => x.Scale(1).CrossEntropy(OpCheck.Ids(Labels), 0.5f),
-            x => [Enumerable.Range(0, Rows).Sum(r => -0.5 * LogSoftmax(Row(x, r))[Labels[r]])],
-            (x, dy) => LabelGradient(x, _ => -0.5 * dy[0])),
-        ["linear_cross_entropy"] = new(
-            x => x.LinearCrossEntropy(
-                Tensor.From(Output, Shape.Of(Vocabulary, Cols)), OpCheck.Ids(Labels), Tensor.From([0.5f], Shape.Scalar)),
-            x => [Enumerable.Range(0, Rows).Sum(r => -0.5 * LogSoftmax(Logits(Row(x, r)))[Labels[r]])],
-            (x, dy) => RowGradient(x, [.. x.Select((_, i) => (double)Labels[i / Cols])], (row, labels) =>
-            {
-                var p = Softmax(Logits(row));
-                p[(int)labels[0]]--;
-                return i => 0.5 * dy[0] * p.Select((v, n) => v * Output[n * Cols + i]).Sum();
-            })),
-        ["max"] = new(
-            x => x.Max(^1), x => OpRows.Map(x, Cols, row => [row[ArgMax(row)]]),
-            (x, dy) => [.. x.Select((_, i) => i % Cols == ArgMax(Row(x, i / Cols)) ? dy[i / Cols] : 0)]),
-        ["max of columns"] = new(
-            x => x.Max(0), x => [.. Enumerable.Range(0, Cols).Select(c => Column(x, c)[ArgMax(Column(x, c))])],
-            (x, dy) => [.. x.Select((_, i) => i / Cols == ArgMax(Column(x, i % Cols)) ? dy[i % Cols] : 0)]),
-        ["sum"] = new(
-            x => x.Sum(^1), x => OpRows.Map(x, Cols, row => [row.Sum()]),
-            (x, dy) => [.. x.Select((_, i) => dy[i / Cols])]),
-        ["sum of columns"] = new(
-            x => x.Sum(0), x => [.. Enumerable.Range(0, Cols).Select(c => Column(x, c).Sum())],
-            (x, dy) => [.. x.Select((_, i) => dy[i % Cols])]),
-        ["rms_norm"] = new(
-            x => x.RmsNorm(Weight(), (float)Eps),
-            x => OpRows.Map(x, Cols, row => [.. row.Select((v, i) => v * InverseRoot(row) * Factor(i))]),
-            (x, dy) => RowGradient(x, dy, (row, g) =>
-            {
-                var rstd = InverseRoot(row);
-                var along = row.Select((v, i) => v * g[i] * Factor(i)).Average();
-                return i => rstd * (Factor(i) * g[i] - row[i] * rstd * rstd * along);
-            })),
-        ["layer_norm"] = new(
-            x => x.LayerNorm(Weight(), null, (float)Eps),
-            x => OpRows.Map(x, Cols, row => [.. Centred(row).Select((v, i) => v * Factor(i))]),
-            (x, dy) => RowGradient(x, dy, (row, g) =>
-            {
-                var h = Centred(row);
-                var rstd = InverseRoot([.. row.Select(v => v - row.Average())]);
-                var mean = g.Select((v, i) => v * Factor(i)).Average();
-                var along = g.Select((v, i) => v * Factor(i) * h[i]).Average();
-                return i => rstd * (g[i] * Factor(i) - mean - h[i] * along);
-            })),
-        ["gelu"] = new(
-            x => x.Gelu(), x => [.. x.Select(v => v * Phi(v))],
-            (x, dy) =>
-                [.. x.Select((v, i) => dy[i] * (Phi(v) + v * Math.Exp(-v * v / 2) / Math.Sqrt(2 * Math.PI)))],
-            HasLimit: true),
-        ["gelu by tanh"] = new(
-            x => x.Gelu(tanh: true), x => [.. x.Select(v => v * Sigmoid(2 * Inner(v)))],
-            (x, dy) =>
-            [
-                .. x.Select((v, i) =>
-                {
-                    var s = Sigmoid(2 * Inner(v));
-                    return dy[i] * (s + v * s * (1 - s) * 2 * Math.Sqrt(2 / Math.PI) * (1 + 0.134145 * v * v));
-                }),
-            ],
-            HasLimit: true),
-        ["silu"] = new(
-            x => x.Silu(), x => [.. x.Select(v => v * Sigmoid(v))],
-            (x, dy) => [.. x.Select((v, i) => dy[i] * SiluSlope(v))], HasLimit: true),
-        ["swiglu, gate"] = new(
-            x => x.Swiglu(Other()), x => [.. x.Select((v, i) => v * Sigmoid(v) * Factor(i))],
-            (x, dy) => [.. x.Select((v, i) => dy[i] * SiluSlope(v) * Factor(i))], HasLimit: true),
-        ["swiglu, up"] = new(
-            x => Other().Swiglu(x), x => [.. x.Select((v, i) => v * Factor(i) * Sigmoid(Factor(i)))],
-            (x, dy) => [.. x.Select((_, i) => dy[i] * Factor(i) * Sigmoid(Factor(i)))]),
-    };
-
     [Theory, OnDevices]
     public void NaNAndInfinity_AreWhatDoublePrecisionMakesOfThem(string device)
     {
         using var scope = OpCheck.On(device);
         var wrong = new List<string>();
-        foreach (var (name, check) in Cases)
+        foreach (var (name, check) in All)
         {
             foreach (var value in Values)
             {
                 foreach (var place in Places)
-                    wrong.AddRange(Differences(check, value, place).Select(text => $"{name}, {value:R} at {place}: {text}"));
+                {
+                    wrong.AddRange(
+                        Differences(check, value, place).Select(text => $"{name}, {value:R} at {place}: {text}"));
+                }
             }
         }
         Assert.True(wrong.Count == 0, string.Join('\n', wrong));
@@ -205,7 +98,7 @@ public class NotFiniteTests
         }
     }
 
-    private static IEnumerable<string> Differences(Case check, float value, int place)
+    private static IEnumerable<string> Differences(NotFiniteCase check, float value, int place)
     {
         using var scope = TensorScope.Begin();
         var values = GradientCheck.Values(1, Shape.Of(Rows, Cols));
@@ -244,63 +137,4 @@ public class NotFiniteTests
     // As far as rounding in F32 goes.
     private static bool Close(double expected, double actual) =>
         Math.Abs(expected - actual) <= 1e-5 + 1e-5 * Math.Abs(expected);
-
-    private static double[] Row(double[] x, int row) => x[(row * Cols)..((row + 1) * Cols)];
-
-    private static double[] Column(double[] x, int col) => [.. x.Where((_, i) => i % Cols == col)];
-
-    private static double[] RowGradient(
-        double[] x, double[] dy, Func<double[], double[], Func<int, double>> formula) =>
-        [
-            .. Enumerable.Range(0, Rows)
-                .SelectMany(r => Enumerable.Range(0, Cols).Select(formula(Row(x, r), Row(dy, r)))),
-        ];
-
-    // g (onehot - softmax).
-    private static double[] LabelGradient(double[] x, Func<int, double> g) =>
-        [.. x.Select((_, i) => g(i / Cols) * ((i % Cols == Labels[i / Cols] ? 1 : 0) - Softmax(Row(x, i / Cols))[i % Cols]))];
-
-    private static double[] Logits(double[] row) =>
-        [.. Output.Chunk(Cols).Select(weights => weights.Select((w, i) => w * row[i]).Sum())];
-
-    private static double[] Softmax(double[] row) => [.. LogSoftmax(row).Select(Math.Exp)];
-
-    private static double[] LogSoftmax(double[] row)
-    {
-        var max = row.Max();
-        var sum = row.Sum(v => Math.Exp(v - max));
-        return [.. row.Select(v => v - max - Math.Log(sum))];
-    }
-
-    // The first of the largest; NaN counts as larger than all else.
-    private static int ArgMax(double[] row)
-    {
-        var nan = Array.FindIndex(row, double.IsNaN);
-        return nan >= 0 ? nan : Array.IndexOf(row, row.Max());
-    }
-
-    private static double Factor(int i) => (float)(1 + 0.5 * Math.Sin(i % Cols));
-
-    private static Tensor Weight() =>
-        Tensor.From([.. Enumerable.Range(0, Cols).Select(i => (float)Factor(i))], Shape.Of(Cols));
-
-    private static Tensor Other() => Tensor.From(
-        [.. Enumerable.Range(0, Rows * Cols).Select(i => (float)Factor(i))], Shape.Of(Rows, Cols));
-
-    private static double InverseRoot(double[] row) => 1 / Math.Sqrt(row.Average(v => v * v) + Eps);
-
-    private static double[] Centred(double[] row)
-    {
-        double[] centred = [.. row.Select(v => v - row.Average())];
-        return [.. centred.Select(v => v * InverseRoot(centred))];
-    }
-
-    private static double Phi(double x) =>
-        double.IsNaN(x) ? x : (1 + Kernels.VectorMathTests.Erf(x / Math.Sqrt(2))) / 2;
-
-    private static double Sigmoid(double x) => 1 / (1 + Math.Exp(-x));
-
-    private static double SiluSlope(double x) => Sigmoid(x) * (1 + x * (1 - Sigmoid(x)));
-
-    private static double Inner(double x) => Math.Sqrt(2 / Math.PI) * (x + 0.044715 * x * x * x);
 }
