@@ -29,12 +29,14 @@ internal sealed unsafe class SliceOp(Tensor x, AxisSplit split, int start, int l
 
     protected override void BackwardCpu(Tensor y, Tensor dy)
     {
-        var g = GradOf(x, out var add);
-        if (!add)
-            g.Clear();
-        BlockCopyKernel.Run(
-            dy.Pointer<float>(), (long)length * split.Inner, g.Pointer<float>() + ((long)start * split.Inner),
-            (long)split.Extent * split.Inner, split.Outer, length * split.Inner, accumulate: true);
+        var g = GradOf(x, out var add).Pointer<float>();
+        long width = (long)split.Extent * split.Inner, from = (long)start * split.Inner;
+        if (add)
+            BlockCopyKernel.Run(
+                dy.Pointer<float>(), (long)length * split.Inner, g + from, width, split.Outer, length * split.Inner,
+                accumulate: true);
+        else
+            BlockCopyKernel.Pad(dy.Pointer<float>(), length * split.Inner, g, width, from, split.Outer);
     }
 
     protected override void ForwardCuda(Tensor y) =>

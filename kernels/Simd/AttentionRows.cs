@@ -12,6 +12,8 @@ internal static unsafe class AttentionRows<TLanes, TVec>
     // Below this e^x is taken for 0: smaller powers would leave the exponent field.
     private const float Lowest = -86f;
 
+    private const float Magic = FloatsAny.RoundMagic + 127;
+
     /// <summary>The largest of the row; minus infinity only where nothing in it is to be seen, so NaN is not.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static float Highest(float* row, int count)
@@ -102,9 +104,9 @@ internal static unsafe class AttentionRows<TLanes, TVec>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static TVec Exp(TVec x)
     {
-        TVec magic = TLanes.Splat(12582912f); // 1.5 * 2^23 rounds to an integer
-        TVec shifted = TLanes.MultiplyAdd(x, TLanes.Splat(1.44269504f), magic);
-        TVec n = TLanes.Add(shifted, TLanes.Splat(-12582912f));
+        // 1.5 * 2^23 rounds to an integer; 127 makes it an exponent field.
+        TVec shifted = TLanes.MultiplyAdd(x, TLanes.Splat(1.44269504f), TLanes.Splat(Magic));
+        TVec n = TLanes.Add(shifted, TLanes.Splat(-Magic));
         TVec r = TLanes.MultiplyAdd(n, TLanes.Splat(-0.693145751953125f), x);
         r = TLanes.MultiplyAdd(n, TLanes.Splat(-1.4286068202862268e-06f), r);
         TVec p = TLanes.MultiplyAdd(r, TLanes.Splat(0.0013926213f), TLanes.Splat(0.0083632031f));

@@ -26,6 +26,28 @@ public static unsafe class BlockCopyKernel
     }
 
     /// <summary>
+    /// Rows of <paramref name="width"/> floats that are zero but for the rows of <paramref name="from"/>, which begin
+    /// at column <paramref name="start"/>: the gradient of a slice. Every element of <paramref name="to"/> is written
+    /// once.
+    /// </summary>
+    public static void Pad(float* from, int length, float* to, long width, long start, int rows)
+    {
+        var pieces = Split.Items(width, Split.Grain);
+        var body = new PadBody
+        {
+            From = from,
+            Length = length,
+            To = to,
+            Width = width,
+            Start = start,
+            Rows = rows,
+            Pieces = pieces,
+            RowsPerItem = pieces > 1 ? 1 : Split.Rows((int)width),
+        };
+        Workers.Run(ref body, checked(Split.Items(rows, body.RowsPerItem) * pieces));
+    }
+
+    /// <summary>
     /// Joins rows: to[i width ..], width the sum of all lengths, = row i of the first part, then of the next. Written
     /// from front to back, which memory takes faster than every part's places in turn.
     /// </summary>
@@ -73,6 +95,30 @@ public static unsafe class BlockCopyKernel
                     Vectors.Copy(Parts[i].From + (long)row * length, to, length, false);
                     to += length;
                 }
+            }
+        }
+    }
+
+    private struct PadBody : IParallelBody
+    {
+        public float* From, To;
+        public long Width, Start;
+        public int Length, Rows, Pieces, RowsPerItem;
+
+        public readonly void Execute(int item)
+        {
+            // The columns of this piece, and which of them are copied.
+            var left = item % Pieces * (long)Split.Grain;
+            var right = Pieces == 1 ? Width : Math.Min(Width, left + Split.Grain);
+            long begin = Math.Clamp(Start, left, right), stop = Math.Clamp(Start + Length, begin, right);
+            var first = item / Pieces * RowsPerItem;
+            var end = Math.Min(Rows, first + RowsPerItem);
+            for (var r = first; r < end; r++)
+            {
+                var row = To + r * Width;
+                new Span<float>(row + left, (int)(begin - left)).Clear();
+                Vectors.Copy(From + (long)r * Length + begin - Start, row + begin, (int)(stop - begin), false);
+                new Span<float>(row + stop, (int)(right - stop)).Clear();
             }
         }
     }

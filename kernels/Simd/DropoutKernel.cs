@@ -60,7 +60,8 @@ public static unsafe class DropoutKernel
         private readonly void Mask(long i, uint* words, int lanes, Vector<uint> threshold, Vector<float> scale)
         {
             var keep = Vector.AsVectorSingle(Vector.GreaterThanOrEqual(Vector.Load(words), threshold));
-            Vectors.Put(Vector.BitwiseAnd(Vectors.Load(X + i, lanes) * scale, keep), Y + i, lanes, Accumulate);
+            var y = new FloatsAny(Vector.BitwiseAnd(FloatsAny.Load(X + i, lanes).Value * scale, keep));
+            Vectors.Put(y, Y + i, lanes, Accumulate);
         }
     }
 }

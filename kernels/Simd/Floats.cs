@@ -39,10 +39,10 @@ internal unsafe interface IFloats<T>
 
     static abstract T Abs(T x);
 
-    /// <summary>The smaller, or y if one is NaN.</summary>
+    /// <summary>The smaller; NaN if y is. Where x is NaN it is y or NaN, as the hardware has it.</summary>
     static abstract T Min(T x, T y);
 
-    /// <summary>The larger, or y if one is NaN.</summary>
+    /// <summary>The larger; NaN as for <see cref="Min"/>.</summary>
     static abstract T Max(T x, T y);
 
     /// <summary>x &lt; limit ? yes : no, lane by lane.</summary>

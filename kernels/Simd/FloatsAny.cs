@@ -29,13 +29,20 @@ internal readonly unsafe struct FloatsAny : IFloats<FloatsAny>
     public static FloatsAny Load(float* source) => new(Vector.Load(source));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static FloatsAny Load(float* source, int count) => new(Vectors.Load(source, count));
+    public static FloatsAny Load(float* source, int count) =>
+        count == Width ? Load(source) : new(LoadPart(source, count));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void Store(float* target) => Value.Store(target);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public void Store(float* target, int count) => Vectors.Store(Value, target, count);
+    public void Store(float* target, int count)
+    {
+        if (count == Width)
+            Value.Store(target);
+        else
+            StorePart(Value, target, count);
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static FloatsAny operator +(FloatsAny x, FloatsAny y) => new(x.Value + y.Value);
@@ -98,4 +105,22 @@ internal readonly unsafe struct FloatsAny : IFloats<FloatsAny>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector<float> PowerOfTwo(Vector<int> n) => Vector.AsVectorSingle((n + new Vector<int>(127)) << 23);
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static Vector<float> LoadPart(float* p, int count)
+    {
+        var v = Vector<float>.Zero;
+        var lanes = (float*)&v;
+        for (var i = 0; i < count; i++)
+            lanes[i] = p[i];
+        return v;
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static void StorePart(Vector<float> v, float* p, int count)
+    {
+        var lanes = (float*)&v;
+        for (var i = 0; i < count; i++)
+            p[i] = lanes[i];
+    }
 }

@@ -49,8 +49,7 @@ internal static unsafe class GemmPlan<TLanes, TVec, TSource>
     private const int SwapColumns = 64;
 
     // Where both operands run along k, the dot tile beats a transposing pack up to so many rows: fewer where long
-    // vectors
-    // meet a short depth, as the sums across lanes at its end weigh more then.
+    // vectors meet a short depth, as the sums across lanes at its end weigh more then.
     private const int DotRows = 32;
     private const int ShortDotRows = 16;
     private const int ShortDepth = 1024;

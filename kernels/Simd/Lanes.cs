@@ -62,7 +62,10 @@ internal unsafe interface ILanes<TVec>
     /// <summary>The largest lane. A NaN may be passed over.</summary>
     static abstract float Highest(TVec x);
 
-    /// <summary>x * 2^n, where n is the integer in the low mantissa bits of <paramref name="shifted"/>.</summary>
+    /// <summary>
+    /// x * 2^n, where n + 127, from 1 to 254, is the integer in the low mantissa bits of <paramref name="shifted"/>. A
+    /// product, so that NaN stays NaN whatever its bits are.
+    /// </summary>
     static abstract TVec TimesPowerOfTwo(TVec x, TVec shifted);
 
     /// <summary>y, but 0 in the lanes where x is below the limit.</summary>
@@ -105,7 +108,7 @@ internal readonly unsafe struct Lanes512 : ILanes<Vector512<float>>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<float> TimesPowerOfTwo(Vector512<float> x, Vector512<float> shifted)
-        => (x.AsInt32() + (shifted.AsInt32() << 23)).AsSingle();
+        => x * (shifted.AsInt32() << 23).AsSingle();
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<float> ZeroBelow(Vector512<float> x, float limit, Vector512<float> y)
@@ -148,7 +151,7 @@ internal readonly unsafe struct Lanes256 : ILanes<Vector256<float>>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<float> TimesPowerOfTwo(Vector256<float> x, Vector256<float> shifted)
-        => (x.AsInt32() + (shifted.AsInt32() << 23)).AsSingle();
+        => x * (shifted.AsInt32() << 23).AsSingle();
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<float> ZeroBelow(Vector256<float> x, float limit, Vector256<float> y)
@@ -191,7 +194,7 @@ internal readonly unsafe struct Lanes128 : ILanes<Vector128<float>>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<float> TimesPowerOfTwo(Vector128<float> x, Vector128<float> shifted)
-        => (x.AsInt32() + (shifted.AsInt32() << 23)).AsSingle();
+        => x * (shifted.AsInt32() << 23).AsSingle();
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<float> ZeroBelow(Vector128<float> x, float limit, Vector128<float> y)
@@ -233,8 +236,7 @@ internal readonly unsafe struct LanesScalar : ILanes<float>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static float TimesPowerOfTwo(float x, float shifted)
-        => BitConverter.Int32BitsToSingle(
-            BitConverter.SingleToInt32Bits(x) + (BitConverter.SingleToInt32Bits(shifted) << 23));
+        => x * BitConverter.Int32BitsToSingle(BitConverter.SingleToInt32Bits(shifted) << 23);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static float ZeroBelow(float x, float limit, float y) => x < limit ? 0 : y;

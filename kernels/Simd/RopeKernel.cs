@@ -1,4 +1,3 @@
-using System.Numerics;
 using System.Runtime.CompilerServices;
 
 namespace CudaLora.Kernels.Simd;
@@ -20,7 +19,7 @@ public static unsafe class RopeKernel
         {
             X = x,
             Y = y,
-            Rows = rows,
+            RowCount = rows,
             Heads = heads,
             HeadDim = headDim,
             Cos = cos,
@@ -30,22 +29,35 @@ public static unsafe class RopeKernel
             Sign = inverse ? -1f : 1f,
             Accumulate = accumulate,
         };
-        Workers.Run(ref body, Split.Items(rows, Split.Rows(heads * headDim)));
+        FloatsLoop.Run(body, Split.Items(rows, Split.Rows(heads * headDim)));
     }
 
-    private struct Body : IParallelBody
+    private struct Body : IFloatsBody
     {
         public float* X, Y, Cos, Sin;
         public int* Positions;
-        public int Rows, Heads, HeadDim, Period;
+        public int RowCount, Heads, HeadDim, Period;
         public float Sign;
         public bool Accumulate;
 
-        public readonly void Execute(int item)
+        [MethodImpl(MethodImplOptions.NoInlining)]
+        public readonly void Execute<T>(int item)
+            where T : struct, IFloats<T>
+        {
+            // Half a head that leaves a wide register partly empty goes faster in narrow ones.
+            if (HeadDim / 2 % T.Width == 0)
+                Rows<T>(item);
+            else
+                Rows<FloatsAny>(item);
+        }
+
+        [MethodImpl(MethodImplOptions.NoInlining)]
+        private readonly void Rows<T>(int item)
+            where T : struct, IFloats<T>
         {
             var perItem = Split.Rows(Heads * HeadDim);
             var first = item * perItem;
-            var end = Math.Min(Rows, first + perItem);
+            var end = Math.Min(RowCount, first + perItem);
             var half = HeadDim / 2;
             for (var r = first; r < end; r++)
             {
@@ -55,20 +67,20 @@ public static unsafe class RopeKernel
                 {
                     var at = ((long)r * Heads + h) * HeadDim;
                     var j = 0;
-                    for (; j <= half - Vectors.Width; j += Vectors.Width)
-                        Turn(X + at + j, Y + at + j, cos + j, sin + j, half, Vectors.Width);
+                    for (; j <= half - T.Width; j += T.Width)
+                        Turn<T>(X + at + j, Y + at + j, cos + j, sin + j, half, T.Width);
                     if (j < half)
-                        Turn(X + at + j, Y + at + j, cos + j, sin + j, half, half - j);
+                        Turn<T>(X + at + j, Y + at + j, cos + j, sin + j, half, half - j);
                 }
             }
         }
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        private readonly void Turn(float* x, float* y, float* cos, float* sin, int half, int lanes)
+        private readonly void Turn<T>(float* x, float* y, float* cos, float* sin, int half, int lanes)
+            where T : struct, IFloats<T>
         {
-            Vector<float> a = Vectors.Load(x, lanes), b = Vectors.Load(x + half, lanes);
-            var c = Vectors.Load(cos, lanes);
-            var s = Vectors.Load(sin, lanes) * new Vector<float>(Sign);
+            T a = T.Load(x, lanes), b = T.Load(x + half, lanes);
+            T c = T.Load(cos, lanes), s = T.Load(sin, lanes) * T.Of(Sign);
             Vectors.Put(a * c - b * s, y, lanes, Accumulate);
             Vectors.Put(b * c + a * s, y + half, lanes, Accumulate);
         }

@@ -52,8 +52,9 @@ internal static unsafe class RowStatistics
                 sum *= Math.Exp(max - highest);
                 max = highest;
             }
-            references[b] = float.IsNegativeInfinity(max) ? 0f : max;
-            sum += ExpTo<T>(x + start, y + start, count, references[b]);
+            // So long as all was minus infinity, e^(reference - max) is 0 or, if all of the row was, NaN.
+            references[b] = max;
+            sum += ExpTo<T>(x + start, y + start, count, float.IsNegativeInfinity(max) ? 0f : max);
         }
         for (var b = 0; b < blocks; b++)
         {

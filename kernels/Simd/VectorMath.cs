@@ -20,7 +20,7 @@ public static class VectorMath
     internal static T Exp<T>(T x)
         where T : struct, IFloats<T>
     {
-        // Min and max hand back the second operand when one is NaN.
+        // x is the second operand of both, so that NaN stays.
         x = T.Min(T.Of(89f), T.Max(T.Of(-104f), x));
         var shifted = T.Fma(x, T.Of(Log2E), T.Of(FloatsAny.RoundMagic));
         var n = shifted - T.Of(FloatsAny.RoundMagic);

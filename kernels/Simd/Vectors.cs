@@ -3,37 +3,18 @@ using System.Runtime.CompilerServices;
 
 namespace CudaLora.Kernels.Simd;
 
-/// <summary>Loads, stores and folds of one vector register of floats, whole or partly filled.</summary>
+/// <summary>One row of floats: copied, filled, scaled, summed.</summary>
 internal static unsafe class Vectors
 {
     // Up to here a loop beats the call of a memory move.
     private const int ShortRow = 256;
 
-    /// <summary>Floats in one register; a JIT-time constant.</summary>
+    /// <summary>Floats in one of the runtime's own registers; a JIT-time constant.</summary>
     public static int Width
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         get => Vector<float>.Count;
     }
-
-    /// <summary>Loads <paramref name="count"/> floats; the lanes above are zero.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector<float> Load(float* p, int count) => count == Width ? Vector.Load(p) : LoadPart(p, count);
-
-    /// <summary>Stores the lowest <paramref name="count"/> lanes.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Store(Vector<float> v, float* p, int count)
-    {
-        if (count == Width)
-            v.Store(p);
-        else
-            StorePart(v, p, count);
-    }
-
-    /// <summary>Stores, or adds to what is there.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Put(Vector<float> v, float* p, int count, bool accumulate) =>
-        Store(accumulate ? Load(p, count) + v : v, p, count);
 
     /// <summary>Stores, or adds to what is there.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -50,15 +31,15 @@ internal static unsafe class Vectors
         }
         var i = 0;
         for (; i <= n - Width; i += Width)
-            Put(Vector.Load(from + i), to + i, Width, accumulate);
+            Put(FloatsAny.Load(from + i), to + i, Width, accumulate);
         if (i < n)
-            Put(LoadPart(from + i, n - i), to + i, n - i, accumulate);
+            Put(FloatsAny.Load(from + i, n - i), to + i, n - i, accumulate);
     }
 
     /// <summary>to (+)= value, one row.</summary>
     public static void Fill(float value, float* to, int n, bool accumulate)
     {
-        var v = new Vector<float>(value);
+        var v = FloatsAny.Of(value);
         var i = 0;
         for (; i <= n - Width; i += Width)
             Put(v, to + i, Width, accumulate);
@@ -136,23 +117,5 @@ internal static unsafe class Vectors
         if (i < n)
             s1 += T.Load(x + i, n - i);
         return T.Sum((s0 + s1) + (s2 + s3));
-    }
-
-    [MethodImpl(MethodImplOptions.NoInlining)]
-    private static Vector<float> LoadPart(float* p, int count)
-    {
-        var v = Vector<float>.Zero;
-        var lanes = (float*)&v;
-        for (var i = 0; i < count; i++)
-            lanes[i] = p[i];
-        return v;
-    }
-
-    [MethodImpl(MethodImplOptions.NoInlining)]
-    private static void StorePart(Vector<float> v, float* p, int count)
-    {
-        var lanes = (float*)&v;
-        for (var i = 0; i < count; i++)
-            p[i] = lanes[i];
     }
 }

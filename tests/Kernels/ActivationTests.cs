@@ -52,6 +52,27 @@ public unsafe class ActivationTests
         Check.Close(Check.Plus(slope, 1), dx.Span, 2e-6, 3e-6);
     }
 
+    // To about a place of x or 1, and from -4 to 0 relative to the value too, where the terms of the exponent, of size
+    // 10, round to 1e-6 each. The difference of two halves would be off by up to 5e-4 of the value.
+    [Fact]
+    public void GeluKeepsItsDigitsBelowZero()
+    {
+        const int n = 60_000;
+        using var x = new Floats(n);
+        using var y = new Floats(n);
+        for (var i = 0; i < n; i++)
+            x.Span[i] = -15f + i * 5e-4f;
+        GeluKernel.Forward(x.P, y.P, n);
+        for (var i = 0; i < n; i++)
+        {
+            var error = Math.Abs(Gelu(x[i]) - y[i]);
+            var allowed = 1.5e-7 * Math.Max(1, Math.Abs(x[i]));
+            if (x[i] is < 0 and > -4)
+                allowed = Math.Min(allowed, 1e-5 * Math.Abs(Gelu(x[i])));
+            Assert.True(error <= allowed, $"gelu({x[i]:R}) = {y[i]:R}, off by {error:E2}");
+        }
+    }
+
     [Theory]
     [InlineData(5, 7, 7)]
     [InlineData(5, 7, 14)]

@@ -36,6 +36,27 @@ public unsafe class AdamWKernelTests
         Check.Close(ev, v.Span, 1e-5, 1e-10);
     }
 
+    // As in PyTorch: infinity over infinity is NaN as well.
+    [Theory]
+    [InlineData(float.NaN)]
+    [InlineData(float.PositiveInfinity)]
+    [InlineData(float.NegativeInfinity)]
+    public void AGradientThatIsNotFinite_ShowsInItsParameter_AndInNoOther(float value)
+    {
+        const int n = 45;
+        for (var at = 0; at < n; at++)
+        {
+            using var p = Floats.Random(n, 1);
+            using var g = Floats.Random(n, 2);
+            using var m = Floats.Of(new float[n]);
+            using var v = Floats.Of(new float[n]);
+            g.Span[at] = value;
+            AdamWKernel.Step(p.P, g.P, m.P, v.P, n, new AdamWStep(1e-2, 0.9, 0.999, 1e-8, 0.1, 1));
+            for (var i = 0; i < n; i++)
+                Assert.Equal(i == at, float.IsNaN(p[i]));
+        }
+    }
+
     [Fact]
     public void SameForAnyThreadCount() => Check.SameForAnyThreadCount(() =>
     {

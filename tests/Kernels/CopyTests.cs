@@ -33,6 +33,26 @@ public unsafe class CopyTests
     }
 
     [Theory]
+    [InlineData(7, 3, 2, 5)]
+    [InlineData(300, 300, 0, 3)]
+    [InlineData(1000, 1, 999, 40)]
+    [InlineData(40_000, 17_000, 16_000, 2)] // over several pieces of a row
+    [InlineData(40_000, 100, 0, 1)]
+    [InlineData(40_000, 100, 39_900, 1)]
+    [InlineData(40_000, 0, 5, 1)]
+    public void PadWritesEveryElement(int width, int length, int start, int rows)
+    {
+        using var from = Floats.Random(rows * length, 1);
+        using var to = new Floats(rows * width);
+        BlockCopyKernel.Pad(from.P, length, to.P, width, start, rows);
+        for (var i = 0; i < to.Length; i++)
+        {
+            var at = i % width - start;
+            Assert.Equal(at >= 0 && at < length ? from[i / width * length + at] : 0f, to[i]);
+        }
+    }
+
+    [Theory]
     [InlineData(new[] { 5, 7 }, new[] { 1, 0 })]
     [InlineData(new[] { 64, 33 }, new[] { 1, 0 })]
     [InlineData(new[] { 131, 257 }, new[] { 1, 0 })]

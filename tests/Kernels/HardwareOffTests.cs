@@ -6,12 +6,12 @@ namespace CudaLora.Tests.Kernels;
 /// <summary>Runs the row kernels' tests once more in processes whose vector instructions are switched off.</summary>
 public partial class HardwareOffTests
 {
-    private static readonly string[] Classes =
+    private static readonly Type[] Classes =
     [
-        nameof(VectorMathTests), nameof(FloatsTests), nameof(PhiloxTests), nameof(ElementwiseTests),
-        nameof(ActivationTests),
-        nameof(NormTests), nameof(RopeTests), nameof(ReductionTests), nameof(SoftmaxTests), nameof(CopyTests),
-        nameof(CastTests), nameof(AdamWKernelTests), nameof(Nf4Tests), nameof(QuantizedGemmTests),
+        typeof(VectorMathTests), typeof(FloatsTests), typeof(PhiloxTests), typeof(ElementwiseTests),
+        typeof(ActivationTests), typeof(NormTests), typeof(RopeTests), typeof(ReductionTests), typeof(SoftmaxTests),
+        typeof(CopyTests), typeof(CastTests), typeof(AdamWKernelTests), typeof(AdamW8BitKernelTests),
+        typeof(Nf4Tests), typeof(QuantizedGemmTests), typeof(Ops.NotFiniteTests),
     ];
 
     [Theory]
@@ -26,10 +26,10 @@ public partial class HardwareOffTests
             RedirectStandardError = true,
         };
         start.Environment[feature] = "0";
-        foreach (var name in Classes)
+        foreach (var tests in Classes)
         {
             start.ArgumentList.Add("-class");
-            start.ArgumentList.Add($"{typeof(HardwareOffTests).Namespace}.{name}");
+            start.ArgumentList.Add(tests.FullName!);
         }
         using var process = Process.Start(start)!;
         var errors = process.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
