@@ -5,7 +5,7 @@ namespace CudaLora.Kernels.Simd;
 
 /// <summary>
 /// Elementary functions on a vector of floats. Largest errors against double, over the whole range, in units in the
-/// last place: exp 1, log 1, sigmoid 2, tanh 2, erf 2, sine and cosine of turns 1.5. Polynomials are Chebyshev fits.
+/// last place: exp 1, log 1, sigmoid 2, tanh 2, sine and cosine of turns 1.5. Polynomials are Chebyshev fits.
 /// </summary>
 public static class VectorMath
 {
@@ -67,9 +67,6 @@ public static class VectorMath
     /// <summary>Hyperbolic tangent.</summary>
     public static Vector<float> Tanh(Vector<float> x) => Tanh(new FloatsAny(x)).Value;
 
-    /// <summary>Error function.</summary>
-    public static Vector<float> Erf(Vector<float> x) => Erf(new FloatsAny(x)).Value;
-
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     internal static T Sigmoid<T>(T x)
         where T : struct, IFloats<T> => T.Of(1f) / (T.Of(1f) + Exp(-x));
@@ -88,34 +85,6 @@ public static class VectorMath
         var a = T.Abs(x);
         var far = T.Of(1f) - T.Of(2f) / (Exp(a + a) + T.Of(1f));
         return T.Below(a, T.Of(0.625f), near, T.CopySign(far, x));
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    internal static T Erf<T>(T x)
-        where T : struct, IFloats<T>
-    {
-        var z = x * x;
-        var p = T.Fma(z, T.Of(7.8758750627e-5f), T.Of(-0.00080168642872f));
-        p = T.Fma(p, z, T.Of(0.0051890874234f));
-        p = T.Fma(p, z, T.Of(-0.026854212011f));
-        p = T.Fma(p, z, T.Of(0.11283594715f));
-        p = T.Fma(p, z, T.Of(-0.37612626667f));
-        // The last coefficient is 1 + 0.128...: splitting it keeps half a unit that one rounded constant would lose.
-        var near = T.Fma(T.Fma(p, z, T.Of(0.1283791658f)), x, x);
-        var a = T.Abs(x);
-        // Above 4 the result rounds to one. log(erfc(a)) is smooth, so erf = 1 - e^q(a).
-        var t = T.Min(T.Of(4f), a);
-        var q = T.Fma(t, T.Of(-7.5826819697e-8f), T.Of(3.3216845907e-6f));
-        q = T.Fma(q, t, T.Of(-6.2298353252e-5f));
-        q = T.Fma(q, t, T.Of(0.00068583668301f));
-        q = T.Fma(q, t, T.Of(-0.0050649469202f));
-        q = T.Fma(q, t, T.Of(0.027099523294f));
-        q = T.Fma(q, t, T.Of(-0.11105501737f));
-        q = T.Fma(q, t, T.Of(-0.63095302982f));
-        q = T.Fma(q, t, T.Of(-1.1306751442f));
-        q = T.Fma(q, t, T.Of(0.00041632921771f));
-        var far = T.Of(1f) - Exp(q);
-        return T.Below(a, T.Of(1f), near, T.CopySign(far, x));
     }
 
     /// <summary>sin and cos of 2 pi u, for u in [0, 1].</summary>

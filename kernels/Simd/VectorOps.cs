@@ -18,10 +18,6 @@ public static unsafe class VectorOps
     public static void Scale(float* x, float a, float* y, long n, bool accumulate = false) =>
         Map.Run(new Times { A = a }, x, y, n, accumulate);
 
-    /// <summary>y (+)= a x + c, a and c scalars.</summary>
-    public static void Affine(float* x, float a, float c, float* y, long n, bool accumulate = false) =>
-        Map.Run(new TimesPlus { A = a, C = c }, x, y, n, accumulate);
-
     /// <summary>y = a x + b y.</summary>
     public static void Axpby(float a, float* x, float b, float* y, long n) =>
         Map.Run(new Blend { A = a, B = b }, x, y, y, n, false);
@@ -51,14 +47,6 @@ public static unsafe class VectorOps
 
         public readonly T Apply<T>(T x)
             where T : struct, IFloats<T> => x * T.Of(A);
-    }
-
-    private struct TimesPlus : IMap1
-    {
-        public float A, C;
-
-        public readonly T Apply<T>(T x)
-            where T : struct, IFloats<T> => T.Fma(x, T.Of(A), T.Of(C));
     }
 
     private struct Blend : IMap2

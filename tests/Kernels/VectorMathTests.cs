@@ -76,13 +76,6 @@ public class VectorMathTests
     public void Tanh(float low, float high) =>
         Assert.InRange(WorstUlps(VectorMath.Tanh, Math.Tanh, low, high), 0, 2);
 
-    [Theory]
-    [InlineData(-5f, 5f)]
-    [InlineData(-1f, 1f)]
-    [InlineData(-1e-5f, 1e-5f)]
-    public void ErrorFunction(float low, float high) =>
-        Assert.InRange(WorstUlps(VectorMath.Erf, Erf, low, high), 0, 2);
-
     [Fact]
     public void SineAndCosineOfTurns()
     {
@@ -114,9 +107,6 @@ public class VectorMathTests
         Assert.Equal(1f, One(VectorMath.Tanh, float.PositiveInfinity));
         Assert.Equal(-1f, One(VectorMath.Tanh, -50f));
         Assert.True(float.IsNaN(One(VectorMath.Tanh, float.NaN)));
-        Assert.Equal(1f, One(VectorMath.Erf, 10f));
-        Assert.Equal(-1f, One(VectorMath.Erf, float.NegativeInfinity));
-        Assert.True(float.IsNaN(One(VectorMath.Erf, float.NaN)));
         Assert.Equal(0f, One(VectorMath.Sigmoid, -100f));
         Assert.Equal(1f, One(VectorMath.Sigmoid, 100f));
         Assert.Equal(float.NegativeZero, One(VectorMath.Tanh, float.NegativeZero));
