@@ -62,6 +62,7 @@ public sealed partial class CausalLM
     /// <exception cref="UserErrorException">The folder holds another model; names the tensor.</exception>
     public void Restore(string folder)
     {
+        RequireAlive();
         using var weights = SafetensorsSet.Open(folder);
         var source = new SafetensorsParameters(weights, name => ModelKeys.Find(name, Config, weights));
         var turned = StoredTransposed();
@@ -83,6 +84,7 @@ public sealed partial class CausalLM
     public void Save(
         string folder, SafetensorsDType dtype = SafetensorsDType.F32, long maxShardBytes = 5_000_000_000)
     {
+        RequireAlive();
         var writer = new SafetensorsWriter();
         var turned = StoredTransposed();
         foreach (var linear in Linears())

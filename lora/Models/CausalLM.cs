@@ -97,17 +97,21 @@ public sealed partial class CausalLM : Module
     public IEnumerable<Linear> Linears() => Modules().OfType<Linear>();
 
     /// <summary>All modules as adapter configs see them; see <see cref="TargetModules"/>.</summary>
-    public IReadOnlyList<ModulePath> ModulePaths() => Modules()
-        .Where(module => module != this)
-        .Select(module => new ModulePath(module.Path.Value, module switch
-        {
-            Linear when module == Head || module == Score => ModuleKind.OutputEmbedding,
-            Linear { IsConv1D: true } => ModuleKind.Conv1D,
-            Linear => ModuleKind.Linear,
-            Engine.Embedding => ModuleKind.Embedding,
-            _ => ModuleKind.Other,
-        }))
-        .ToArray();
+    public IReadOnlyList<ModulePath> ModulePaths()
+    {
+        RequireAlive();
+        return Modules()
+            .Where(module => module != this)
+            .Select(module => new ModulePath(module.Path.Value, module switch
+            {
+                Linear when module == Head || module == Score => ModuleKind.OutputEmbedding,
+                Linear { IsConv1D: true } => ModuleKind.Conv1D,
+                Linear => ModuleKind.Linear,
+                Engine.Embedding => ModuleKind.Embedding,
+                _ => ModuleKind.Other,
+            }))
+            .ToArray();
+    }
 
     /// <summary>Logits (B, T, V) of every token; see <see cref="Hidden"/>.</summary>
     public Tensor Forward(
@@ -194,13 +198,24 @@ public sealed partial class CausalLM : Module
     /// <inheritdoc/>
     protected override void Dispose(bool disposing)
     {
+        IsDisposed = true;
         base.Dispose(disposing);
         if (disposing)
             rotary?.Dispose();
     }
 
+    /// <summary>True when its weights are gone.</summary>
+    internal bool IsDisposed { get; private set; }
+
+    internal void RequireAlive()
+    {
+        if (IsDisposed)
+            throw new ObjectDisposedException(nameof(CausalLM), "[causal_lm] must not be used after it was disposed");
+    }
+
     private Tensor Run(Tensor ids, ForwardPass pass)
     {
+        RequireAlive();
         var x = Noisy(Embedding.Forward(ids)); // (B, T, C)
         if (pass.Cache is null && VirtualTokens?.Embeddings() is { } front)
             x = TensorOps.Concat(1, Repeated(front, ids.Shape[0]), x);

@@ -1,0 +1,56 @@
+using CudaLora.Engine;
+using CudaLora.Lora;
+
+namespace CudaLora.Tests.Lora;
+
+/// <summary>What was disposed says so, instead of answering as the base or being saved as nothing.</summary>
+public class DisposalTests
+{
+    [Fact]
+    public void ADisposedAdapterIsRefused()
+    {
+        using var folder = new TemporaryFolder();
+        using var model = TrainerTests.TinyModel();
+        var adapter = LoraAdapter.Create(model, TrainerTests.Config(0), new Generator(1), "anna");
+        adapter.Save(folder.File("a"));
+        var saved = File.ReadAllBytes(folder.File("a/adapter_model.safetensors"));
+        adapter.Dispose();
+        adapter.Dispose();
+
+        foreach (var use in new Action[]
+        {
+            adapter.Activate, adapter.Merge, adapter.Unmerge, () => adapter.Save(folder.File("a")),
+            () => adapter.Restore(folder.File("a")),
+        })
+        {
+            var error = Assert.Throws<ObjectDisposedException>(use);
+            Assert.Contains("anna", error.Message, StringComparison.Ordinal);
+        }
+        Assert.Null(model.ActiveAdapter);
+        Assert.Equal(saved, File.ReadAllBytes(folder.File("a/adapter_model.safetensors")));
+    }
+
+    [Fact]
+    public void ADisposedModelIsRefused()
+    {
+        using var folder = new TemporaryFolder();
+        var model = TrainerTests.TinyModel();
+        using var adapter = LoraAdapter.Create(model, TrainerTests.Config(0), new Generator(1));
+        using var other = LoraAdapter.Create(model, TrainerTests.Config(0), new Generator(2), "other");
+        model.Dispose();
+
+        foreach (var use in new Action[]
+        {
+            () => model.Generate([1], new SamplingOptions { MaxNewTokens = 1 }), adapter.Activate, adapter.Merge,
+            () => model.Save(folder.File("m")), () => model.Restore(folder.File("m")),
+            () => LoraAdapter.Create(model, TrainerTests.Config(0), new Generator(1)),
+        })
+        {
+            var error = Assert.Throws<ObjectDisposedException>(use);
+            Assert.Contains("[causal_lm] must not be used after it was disposed", error.Message, StringComparison.Ordinal);
+        }
+        // Its own values are still there.
+        adapter.Save(folder.File("a"));
+        Assert.True(File.Exists(folder.File("a/adapter_model.safetensors")));
+    }
+}
