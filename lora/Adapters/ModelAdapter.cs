@@ -103,7 +103,9 @@ public abstract class ModelAdapter : IDisposable
         IsMerged = false;
     }
 
-    /// <summary>Trains or freezes everything that can train.</summary>
+    /// <summary>
+    /// Trains or freezes everything that can train. A new adapter trains; one that was loaded is frozen until then.
+    /// </summary>
     public void SetTrainable(bool trainable)
     {
         foreach (var parameter in TrainableParameters())

@@ -59,6 +59,40 @@ public class TrainerHostTests
     }
 
     [Fact]
+    public void AnAdapterThatCannotTrainIsRefused()
+    {
+        using var folder = new TemporaryFolder();
+        using var model = TrainerTests.TinyModel();
+        using var adapter = LoraAdapter.Create(model, TrainerTests.Config(0), new Generator(1));
+        adapter.Save(folder.File("a"));
+        using var loaded = LoraAdapter.Load(model, folder.File("a"), "loaded");
+
+        Assert.Contains("SetTrainable", Refused(loaded), StringComparison.Ordinal);
+        Assert.Contains("Activate", Refused(adapter), StringComparison.Ordinal);
+        loaded.SetTrainable(true);
+        loaded.Merge();
+        Assert.Contains("Unmerge", Refused(loaded), StringComparison.Ordinal);
+        loaded.Unmerge();
+        var before = Values(loaded);
+        Trainer(loaded, TrainerTests.Arguments(folder.Path), null).Run();
+        Assert.NotEqual(before, Values(loaded));
+
+        string Refused(LoraAdapter one) => Assert.Throws<InvalidOperationException>(
+            () => Trainer(one, TrainerTests.Arguments(folder.Path), null).Run()).Message;
+    }
+
+    [Theory]
+    [InlineData(3, 2)]
+    [InlineData(2, 3)]
+    [InlineData(0, 0)]
+    public void AnExampleWithoutALabelForEachIdIsRefused(int ids, int labels)
+    {
+        var error = Assert.Throws<UserErrorException>(
+            () => new Batcher([new SftExample([1, 2], [1, 2]), new SftExample(new int[ids], new int[labels])]));
+        Assert.Contains($"example 1 has {ids} and {labels}", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void BatchesAreWhatTheArgumentsSay()
     {
         var arguments = TrainerTests.Arguments("out") with
