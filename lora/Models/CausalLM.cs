@@ -113,7 +113,7 @@ public sealed partial class CausalLM : Module
             .ToArray();
     }
 
-    /// <summary>Logits (B, T, V) of every token; see <see cref="Hidden"/>.</summary>
+    /// <summary>Logits (B, T, V) of every token; see <see cref="Hidden(Tensor, Tensor, Tensor, Tensor)"/>.</summary>
     public Tensor Forward(
         Tensor ids, Tensor? positions = null, Tensor? segments = null, Tensor? lengths = null) =>
         Logits(Hidden(ids, positions, segments, lengths));

@@ -43,7 +43,7 @@ public class PublishTests
         string[] Files(string output) => [.. Directory.GetFiles(folder.File(output)).Select(Path.GetFileName).Order()!];
     }
 
-    private static (int Code, string Text) Output(string program, params string[] arguments)
+    internal static (int Code, string Text) Output(string program, params string[] arguments)
     {
         Process process;
         try
