@@ -13,6 +13,7 @@ public sealed partial class CausalLM : Module
     private readonly Embedding? positionTable;
     private readonly RotaryTable? rotary;
     private readonly Module finalNorm;
+    private readonly List<IDisposable> attached = [];
 
     private CausalLM(ModelConfig config, ParameterSource values, ModelPlacement placement)
         : base(ParameterPath.Root)
@@ -200,12 +201,19 @@ public sealed partial class CausalLM : Module
     {
         IsDisposed = true;
         base.Dispose(disposing);
-        if (disposing)
-            rotary?.Dispose();
+        if (!disposing)
+            return;
+        rotary?.Dispose();
+        foreach (var part in attached)
+            part.Dispose();
+        attached.Clear();
     }
 
     /// <summary>True when its weights are gone.</summary>
     internal bool IsDisposed { get; private set; }
+
+    /// <summary>Releases <paramref name="part"/> with the weights.</summary>
+    internal void Attach(IDisposable part) => attached.Add(part);
 
     internal void RequireAlive()
     {

@@ -1,4 +1,5 @@
 using CudaLora.Engine;
+using CudaLora.Kernels.Emulator;
 using CudaLora.Lora;
 
 namespace CudaLora.Tests.Lora;
@@ -52,5 +53,37 @@ public class DisposalTests
         // Its own values are still there.
         adapter.Save(folder.File("a"));
         Assert.True(File.Exists(folder.File("a/adapter_model.safetensors")));
+    }
+
+    [Fact]
+    public void AfterEveryKindOfWorkAllMemoryIsBack()
+    {
+        using var folder = new TemporaryFolder();
+        // A device of its own: other tests use the CPU's memory at the same time.
+        using var device = new CudaDevice(new EmulatedDriver(new EmulatorOptions { Checks = false }), ownsDriver: true);
+        var before = device.Memory.InUse;
+        using (var model = CausalLM.Load(TrainerTests.TinyModelFolder, ModelPlacement.On(device)))
+        {
+            var arguments = TrainerTests.Arguments(folder.Path) with { MaxSteps = 2 };
+            using (var adapter = LoraAdapter.Create(model, TrainerTests.Config(0.1), new Generator(1)))
+            {
+                new Trainer(
+                    arguments, new LoraFineTuning(adapter), new Orpo(), Pairs(), Pairs()).Run();
+                adapter.Merge();
+                model.Generate([1, 2], new SamplingOptions { MaxNewTokens = 3 });
+                adapter.Unmerge();
+                model.LogProbs([1], [2, 3]);
+                Assert.Throws<TimeoutException>(
+                    () => model.Generate([1], new SamplingOptions { MaxNewTokens = 3 }, _ => Throw()));
+            }
+            using var loaded = LoraAdapter.Load(model, folder.Path, "loaded");
+            Assert.ThrowsAny<Exception>(() => CausalLM.Load(folder.Path, ModelPlacement.On(device)));
+        }
+        Assert.Equal(before, device.Memory.InUse);
+
+        static void Throw() => throw new TimeoutException();
+        static Batcher Pairs() => new(
+            [.. TrainerTests.Examples(4).Select(e => new ResponseExample(e.Ids, e.Labels))],
+            new BatcherOptions { BatchSize = 2, GroupSize = PreferenceData.GroupSize });
     }
 }
