@@ -2,7 +2,8 @@ namespace CudaLora.Engine;
 
 /// <summary>
 /// A block of device memory shared by the tensors that view it. Reference counted; at zero it goes back to its
-/// device's pool, block and object together, so that a warm training step makes neither.
+/// device's pool, block and object together, so that a warm training step makes neither. Threads that share a model
+/// count views of its weights at the same time.
 /// </summary>
 public sealed unsafe class Storage
 {
@@ -32,7 +33,7 @@ public sealed unsafe class Storage
     /// </summary>
     public bool IsShared => references > 1;
 
-    internal void Retain() => references++;
+    internal void Retain() => Interlocked.Increment(ref references);
 
     /// <summary>As <see cref="Release"/>, but at zero the memory goes to the driver, not to the pool.</summary>
     internal void Discard()
@@ -45,9 +46,10 @@ public sealed unsafe class Storage
 
     internal void Release()
     {
-        if (references <= 0)
+        var left = Interlocked.Decrement(ref references);
+        if (left < 0)
             throw new InvalidOperationException("[storage] released more often than retained");
-        if (--references == 0)
+        if (left == 0)
             Device.Return(this);
     }
 }

@@ -27,8 +27,8 @@ public sealed class Trainer
     /// <param name="objective">What is minimised.</param>
     /// <param name="data">Training batches.</param>
     /// <param name="evaluation">Held-out batches in a fixed order, or null.</param>
-    /// <param name="random">The stream the method's dropout draws from, <see cref="CausalLM.Random"/> if null; its position
-    /// is part of a checkpoint.</param>
+    /// <param name="random">The stream the method's dropout draws from, <see cref="CausalLM.Random"/> if null; its
+    /// position is part of a checkpoint.</param>
     /// <param name="observer">Who is told, or null.</param>
     public Trainer(
         TrainingArguments arguments, IFineTuning method, IObjective objective, Batcher data, Batcher? evaluation = null,

@@ -17,10 +17,10 @@ public class PackTests
         string? below = null;
         foreach (var project in Projects)
         {
-            // The libraries are built already, as the tests stand on them.
+            // The libraries are built: the tests stand on them.
             var (code, said) = PublishTests.Output(
-                "dotnet", "pack", SourceTree.Full(project), "-c", "Release", "--no-build", "-o", folder.Path, "-v", "q",
-                "-nologo");
+                "dotnet", "pack", SourceTree.Full(project), "-c", "Release", "--no-build", "-o", folder.Path,
+                "-v", "q", "-nologo");
             Assert.SkipWhen(code != 0 && said.Contains("NU5026", StringComparison.Ordinal), "not built as Release here");
             Assert.True(code == 0, said);
             Assert.DoesNotContain("warning", said, StringComparison.Ordinal);

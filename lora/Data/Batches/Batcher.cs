@@ -59,8 +59,8 @@ public sealed class Batcher
 
     /// <param name="examples">The data; at least one example.</param>
     /// <param name="options">See there.</param>
-    /// <exception cref="UserErrorException">No example, one that is empty or has more or fewer labels than ids, or a size
-    /// that is not positive.</exception>
+    /// <exception cref="UserErrorException">No example, one that is empty or has more or fewer labels than ids, or a
+    /// size that is not positive.</exception>
     public Batcher(IReadOnlyList<SftExample> examples, BatcherOptions? options = null)
     {
         _examples = examples;
