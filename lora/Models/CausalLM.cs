@@ -15,10 +15,9 @@ public sealed partial class CausalLM : Module
     private readonly Module finalNorm;
     private readonly List<IDisposable> attached = [];
 
-    private CausalLM(ModelConfig config, ParameterSource values, ModelPlacement placement)
+    private CausalLM(ModelConfig config, ModelParts source, ModelPlacement placement)
         : base(ParameterPath.Root)
     {
-        var source = placement.Place(values);
         (Config, Placement) = (config, placement);
         Generation = GenerationConfig.From(config);
         var (body, std) = (ModelKeys.Body(config), (float)config.InitializerRange);
@@ -29,9 +28,9 @@ public sealed partial class CausalLM : Module
             positionTable = Child(new Embedding(
                 body / "wpe", config.MaxPositions, config.HiddenSize, source, std));
         else
-            rotary = new RotaryTable(
+            rotary = source.Keep(new RotaryTable(
                 config.MaxPositions, config.HeadDim, RopeScaling.Frequencies(config.RopeTheta, config.RopeScaling),
-                Device);
+                Device));
         blocks = new TransformerBlock[config.Layers];
         for (var i = 0; i < blocks.Length; i++)
         {

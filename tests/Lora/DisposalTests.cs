@@ -56,6 +56,28 @@ public class DisposalTests
     }
 
     [Fact]
+    public void AModelThatDoesNotFitLeavesNothing()
+    {
+        var refused = 0;
+        // The model takes about 140 KiB: at each size another part of it is the one that does not fit.
+        for (var room = 16 << 10; room < 160 << 10; room += 16 << 10)
+        {
+            using var driver = new EmulatedDriver(new EmulatorOptions { Checks = false }, memoryBytes: room);
+            using var device = new CudaDevice(driver);
+            try
+            {
+                CausalLM.Load(TrainerTests.TinyModelFolder, new ModelPlacement { Device = device }).Dispose();
+            }
+            catch (DeviceMemoryException)
+            {
+                refused++;
+            }
+            Assert.Equal(0, device.Memory.InUse);
+        }
+        Assert.InRange(refused, 3, 8);
+    }
+
+    [Fact]
     public void AfterEveryKindOfWorkAllMemoryIsBack()
     {
         using var folder = new TemporaryFolder();
