@@ -87,20 +87,26 @@ public abstract class ModelAdapter : IDisposable
             return;
         MergeWeights();
         IsMerged = true;
+        Model.Merged.Add(this);
     }
 
     /// <summary>
     /// Undoes <see cref="Merge"/>. Weights that were added to return to within F32 rounding, all others bit for bit.
-    /// Several adapters on the same weights are unmerged in reverse order.
+    /// Several adapters are unmerged in reverse order.
     /// </summary>
+    /// <exception cref="InvalidOperationException">Another was merged after it.</exception>
     public void Unmerge()
     {
         RequireAlive();
         Model.RequireAlive();
         if (!IsMerged)
             return;
+        if (Model.Merged[^1] is var last && last != this)
+            throw new InvalidOperationException(
+                $"[adapter] '{last.Name}' was merged after '{Name}' and must be unmerged before it");
         UnmergeWeights();
         IsMerged = false;
+        Model.Merged.Remove(this);
     }
 
     /// <summary>
@@ -119,6 +125,7 @@ public abstract class ModelAdapter : IDisposable
         if (!Model.IsDisposed)
             Deactivate();
         disposed = true;
+        Model.Merged.Remove(this);
         Dispose(true);
         GC.SuppressFinalize(this);
     }

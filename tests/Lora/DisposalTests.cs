@@ -56,6 +56,27 @@ public class DisposalTests
     }
 
     [Fact]
+    public void AdaptersAreUnmergedInReverseOrder()
+    {
+        using var model = TrainerTests.TinyModel();
+        var config = TrainerTests.Config(0) with { InitLoraWeights = LoraInit.Random, UseDora = true };
+        using var first = LoraAdapter.Create(model, config, new Generator(1), "first");
+        using var second = LoraAdapter.Create(model, config, new Generator(2), "second");
+        second.Deactivate();
+        var plain = model.LogProbs([1], [2, 3]);
+        first.Merge();
+        second.Merge();
+
+        var error = Assert.Throws<InvalidOperationException>(first.Unmerge);
+
+        Assert.Contains("'second' was merged after 'first'", error.Message, StringComparison.Ordinal);
+        second.Unmerge();
+        first.Unmerge();
+        // DoRA's weights are put back, not computed back.
+        Assert.Equal(plain, model.LogProbs([1], [2, 3]));
+    }
+
+    [Fact]
     public void AModelThatDoesNotFitLeavesNothing()
     {
         var refused = 0;
