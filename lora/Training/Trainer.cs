@@ -247,7 +247,8 @@ public sealed class Trainer
     private void Check()
     {
         if (arguments.EvalStrategy != IntervalStrategy.No && evaluator is null)
-            throw new UserErrorException("--eval-strategy needs held-out data: give --eval-data or --val-size");
+            throw new UserErrorException(
+                "--eval-strategy needs held-out data: give --eval-data or --val-size, or the trainer evaluation batches");
         if (arguments.LoadBestModelAtEnd && arguments.EvalStrategy == IntervalStrategy.No)
             throw new UserErrorException("--load-best-model-at-end needs --eval-strategy steps or epoch");
         if (arguments.EarlyStoppingPatience > 0 && arguments.EvalStrategy == IntervalStrategy.No)
