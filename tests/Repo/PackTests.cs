@@ -4,6 +4,7 @@ using System.Xml.Linq;
 namespace CudaLora.Tests.Repo;
 
 /// <summary>The three libraries are packages that a program can take from any feed.</summary>
+[Collection(nameof(PublishTests))] // not beside it: both read what the SDK restored
 public class PackTests
 {
     private static readonly string[] Projects =
@@ -21,7 +22,7 @@ public class PackTests
             var (code, said) = PublishTests.Output(
                 "dotnet", "pack", SourceTree.Full(project), "-c", "Release", "--no-build", "-o", folder.Path,
                 "-v", "q", "-nologo");
-            Assert.SkipWhen(code != 0 && said.Contains("NU5026", StringComparison.Ordinal), "not built as Release here");
+            Assert.SkipWhen(code != 0 && said.Contains("NU5026", StringComparison.Ordinal), "there is no Release build");
             Assert.True(code == 0, said);
             Assert.DoesNotContain("warning", said, StringComparison.Ordinal);
             below = Check(folder, Path.GetFileNameWithoutExtension(project), below);

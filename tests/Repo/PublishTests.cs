@@ -9,6 +9,7 @@ namespace CudaLora.Tests.Repo;
 /// A host of the libraries does the same when NativeAOT has trimmed and compiled it. That the code is fit for it is
 /// checked by the analyzers in every build; this shows that the whole is.
 /// </summary>
+[Collection(nameof(PublishTests))]
 public class PublishTests
 {
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(10);
