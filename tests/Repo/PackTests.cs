@@ -22,7 +22,7 @@ public class PackTests
             var (code, said) = PublishTests.Output(
                 "dotnet", "pack", SourceTree.Full(project), "-c", "Release", "--no-build", "-o", folder.Path,
                 "-v", "q", "-nologo");
-            Assert.SkipWhen(code != 0 && said.Contains("NU5026", StringComparison.Ordinal), "there is no Release build");
+            Assert.SkipWhen(code != 0 && said.Contains("NU5026", StringComparison.Ordinal), "no Release build");
             Assert.True(code == 0, said);
             Assert.DoesNotContain("warning", said, StringComparison.Ordinal);
             below = Check(folder, Path.GetFileNameWithoutExtension(project), below);
