@@ -1,5 +1,6 @@
 namespace CudaLora.Engine;
 
+/// <summary>The operations on tensors, as extension methods: a file of <c>engine/Ops</c> each.</summary>
 public static partial class TensorOps
 {
     /// <summary>

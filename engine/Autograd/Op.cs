@@ -28,7 +28,8 @@ public interface IOpObserver
 
 /// <summary>
 /// One application of an operation. The object holds the inputs and what backward needs, and is itself the node of
-/// the autograd graph. <see cref="Run"/> and <see cref="RunBackward"/> are the only places where bodies are called.
+/// the autograd graph. <see cref="Run(Tensor)"/> and <see cref="RunBackward"/> are the only places where bodies are
+/// called.
 /// </summary>
 public abstract unsafe class Op
 {
@@ -261,6 +262,7 @@ public abstract unsafe class Op
         return false;
     }
 
+    /// <summary>Takes another input; null is left out.</summary>
     protected void Add(Tensor? input)
     {
         if (input is null)

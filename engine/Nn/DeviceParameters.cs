@@ -22,9 +22,12 @@ public sealed class DeviceParameters(ParameterSource source, Device device, DTyp
         var host = source.Get(path, shape, initializer, storedTransposed);
         if (device.Kind == DeviceKind.Cpu)
             return host;
-        var there = Tensor.Unscoped(shape, shape.Rank > 1 ? matrices : DType.F32, device);
-        there.Put(host);
-        host.Dispose();
+        Tensor there;
+        using (host)
+        {
+            there = Tensor.Unscoped(shape, shape.Rank > 1 ? matrices : DType.F32, device);
+            there.Put(host);
+        }
         // A pool would keep the largest matrix of every size on the host for ever.
         Device.Cpu.TrimPool();
         return there;
@@ -37,8 +40,9 @@ public sealed class DeviceParameters(ParameterSource source, Device device, DTyp
         var host = source.GetQuantized(path, shape, initializer, storedTransposed);
         if (host is null || device.Kind == DeviceKind.Cpu)
             return host;
-        var there = host.To(device);
-        host.Dispose();
+        QuantizedTensor there;
+        using (host)
+            there = host.To(device);
         Device.Cpu.TrimPool();
         return there;
     }

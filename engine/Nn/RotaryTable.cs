@@ -16,7 +16,16 @@ public sealed unsafe class RotaryTable : IDisposable
         RopeTable.Fill(Cos.Pointer<float>(), Sin.Pointer<float>(), positions, headDim, frequencies);
         if (device is null || device.Kind == DeviceKind.Cpu)
             return;
-        (Cos, Sin) = (Moved(Cos, device), Moved(Sin, device));
+        try
+        {
+            Cos = Moved(Cos, device);
+            Sin = Moved(Sin, device);
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
     }
 
     /// <summary>Cosines (positions, headDim / 2).</summary>

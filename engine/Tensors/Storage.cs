@@ -2,7 +2,8 @@ namespace CudaLora.Engine;
 
 /// <summary>
 /// A block of device memory shared by the tensors that view it. Reference counted; at zero it goes back to its
-/// device's pool, block and object together, so that a warm training step makes neither.
+/// device's pool, block and object together, so that a warm training step makes neither. Threads that share a model
+/// count views of its weights at the same time.
 /// </summary>
 public sealed unsafe class Storage
 {
@@ -35,13 +36,14 @@ public sealed unsafe class Storage
     /// </summary>
     public bool IsShared => references > 1;
 
-    internal void Retain() => references++;
+    internal void Retain() => Interlocked.Increment(ref references);
 
     internal void Release()
     {
-        if (references <= 0)
+        var left = Interlocked.Decrement(ref references);
+        if (left < 0)
             throw new InvalidOperationException("[storage] released more often than retained");
-        if (--references == 0)
+        if (left == 0)
             Device.Return(this);
     }
 }

@@ -9,6 +9,7 @@ namespace CudaLora.Lora;
 public abstract class ModelAdapter : IDisposable
 {
     private readonly Generator random;
+    private bool disposed;
 
     private protected ModelAdapter(CausalLM model, Generator random, string name) =>
         (Model, this.random, Name) = (model, random, name);
@@ -45,14 +46,18 @@ public abstract class ModelAdapter : IDisposable
     /// <summary>Overwrites this adapter's values with those of a folder it was saved to.</summary>
     public void Restore(string folder)
     {
+        RequireAlive();
         if (IsMerged)
             throw new InvalidOperationException("[lora] adapter must be unmerged before it is restored, but is merged");
         ReadValues(folder);
     }
 
     /// <summary>Puts this adapter into the forward pass, and any other out of it.</summary>
+    /// <exception cref="ObjectDisposedException">The adapter, or its model, was disposed.</exception>
     public void Activate()
     {
+        RequireAlive();
+        Model.RequireAlive();
         Model.ActiveAdapter?.Deactivate();
         Attach(true);
         Model.Random = random;
@@ -76,25 +81,37 @@ public abstract class ModelAdapter : IDisposable
     /// <exception cref="UserErrorException">No weights of the base could do what the adapter does.</exception>
     public void Merge()
     {
+        RequireAlive();
+        Model.RequireAlive();
         if (IsMerged)
             return;
         MergeWeights();
         IsMerged = true;
+        Model.Merged.Add(this);
     }
 
     /// <summary>
     /// Undoes <see cref="Merge"/>. Weights that were added to return to within F32 rounding, all others bit for bit.
-    /// Several adapters on the same weights are unmerged in reverse order.
+    /// Several adapters are unmerged in reverse order.
     /// </summary>
+    /// <exception cref="InvalidOperationException">Another was merged after it.</exception>
     public void Unmerge()
     {
+        RequireAlive();
+        Model.RequireAlive();
         if (!IsMerged)
             return;
+        if (Model.Merged[^1] is var last && last != this)
+            throw new InvalidOperationException(
+                $"[adapter] '{last.Name}' was merged after '{Name}' and must be unmerged before it");
         UnmergeWeights();
         IsMerged = false;
+        Model.Merged.Remove(this);
     }
 
-    /// <summary>Trains or freezes everything that can train.</summary>
+    /// <summary>
+    /// Trains or freezes everything that can train. A new adapter trains; one that was loaded is frozen until then.
+    /// </summary>
     public void SetTrainable(bool trainable)
     {
         foreach (var parameter in TrainableParameters())
@@ -105,10 +122,19 @@ public abstract class ModelAdapter : IDisposable
     public void Dispose()
     {
         // After the model, there is nothing to put back.
-        if (Model.Parameters().Any())
+        if (!Model.IsDisposed)
             Deactivate();
+        disposed = true;
+        Model.Merged.Remove(this);
         Dispose(true);
         GC.SuppressFinalize(this);
+    }
+
+    /// <summary>Refuses an adapter without values: it would answer as the base, or be saved as nothing.</summary>
+    private protected void RequireAlive()
+    {
+        if (disposed)
+            throw new ObjectDisposedException(Name, $"[adapter] '{Name}' must not be used after it was disposed");
     }
 
     /// <summary>True when its forward pass does something on the host.</summary>

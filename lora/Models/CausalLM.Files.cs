@@ -11,9 +11,7 @@ public sealed partial class CausalLM
     /// <param name="quantization">Makes the linear layers but the output layer 4-bit, one by one.</param>
     public static CausalLM Create(
         ModelConfig config, ulong seed, ModelPlacement? placement = null, QuantizationOptions? quantization = null) =>
-        new(
-            config, Quantizing(new RandomParameters(new Generator(seed)), quantization, null),
-            placement ?? new ModelPlacement());
+        Make(config, Quantizing(new RandomParameters(new Generator(seed)), quantization, null), placement);
 
     /// <summary>
     /// Loads a Hugging Face model folder: config.json, generation_config.json if there, and model.safetensors or its
@@ -36,13 +34,10 @@ public sealed partial class CausalLM
         using var weights = SafetensorsSet.Open(folder);
         var source = new SafetensorsParameters(weights, name => ModelKeys.Find(name, config, weights));
         if (quantization is not null) quantization = quantization with { ValueType = TypeOf(weights, config) };
-        var model = new CausalLM(
-            config, Quantizing(source, quantization, quantized), placement ?? new ModelPlacement())
-        {
-            Generation = generation,
-        };
+        var model = Make(config, Quantizing(source, quantization, quantized), placement);
         try
         {
+            model.Generation = generation;
             // The pool has held a layer of floats.
             if (quantization is not null) Device.Cpu.TrimPool();
             if (weights.Tensors.TryGetValue((ScorePath / "weight").Value, out var score)
@@ -62,6 +57,7 @@ public sealed partial class CausalLM
     /// <exception cref="UserErrorException">The folder holds another model; names the tensor.</exception>
     public void Restore(string folder)
     {
+        RequireAlive();
         using var weights = SafetensorsSet.Open(folder);
         var source = new SafetensorsParameters(weights, name => ModelKeys.Find(name, Config, weights));
         var turned = StoredTransposed();
@@ -83,6 +79,7 @@ public sealed partial class CausalLM
     public void Save(
         string folder, SafetensorsDType dtype = SafetensorsDType.F32, long maxShardBytes = 5_000_000_000)
     {
+        RequireAlive();
         var writer = new SafetensorsWriter();
         var turned = StoredTransposed();
         foreach (var linear in Linears())
@@ -100,6 +97,21 @@ public sealed partial class CausalLM
         }, Quantization);
         Generation.Write(folder);
         writer.SaveFolder(folder, maxShardBytes: maxShardBytes);
+    }
+
+    private static CausalLM Make(ModelConfig config, ParameterSource source, ModelPlacement? placement)
+    {
+        placement ??= new ModelPlacement();
+        var parts = new ModelParts(placement.Place(source));
+        try
+        {
+            return new CausalLM(config, parts, placement);
+        }
+        catch
+        {
+            parts.Release();
+            throw;
+        }
     }
 
     private static ParameterSource Quantizing(

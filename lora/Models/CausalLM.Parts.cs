@@ -8,6 +8,9 @@ public sealed partial class CausalLM
     /// <summary>Trained tokens in front of every text, or null.</summary>
     internal VirtualTokens? VirtualTokens { get; set; }
 
+    /// <summary>The adapters that are part of the weights, in the order they came in.</summary>
+    internal List<ModelAdapter> Merged { get; } = [];
+
     /// <summary>Gives linear layers biases of zero, wherever the family's config has a name for them.</summary>
     internal void AddBiases()
     {

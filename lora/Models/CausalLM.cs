@@ -13,11 +13,11 @@ public sealed partial class CausalLM : Module
     private readonly Embedding? positionTable;
     private readonly RotaryTable? rotary;
     private readonly Module finalNorm;
+    private readonly List<IDisposable> attached = [];
 
-    private CausalLM(ModelConfig config, ParameterSource values, ModelPlacement placement)
+    private CausalLM(ModelConfig config, ModelParts source, ModelPlacement placement)
         : base(ParameterPath.Root)
     {
-        var source = placement.Place(values);
         (Config, Placement) = (config, placement);
         Generation = GenerationConfig.From(config);
         var (body, std) = (ModelKeys.Body(config), (float)config.InitializerRange);
@@ -28,9 +28,9 @@ public sealed partial class CausalLM : Module
             positionTable = Child(new Embedding(
                 body / "wpe", config.MaxPositions, config.HiddenSize, source, std));
         else
-            rotary = new RotaryTable(
+            rotary = source.Keep(new RotaryTable(
                 config.MaxPositions, config.HeadDim, RopeScaling.Frequencies(config.RopeTheta, config.RopeScaling),
-                Device);
+                Device));
         blocks = new TransformerBlock[config.Layers];
         for (var i = 0; i < blocks.Length; i++)
         {
@@ -97,19 +97,23 @@ public sealed partial class CausalLM : Module
     public IEnumerable<Linear> Linears() => Modules().OfType<Linear>();
 
     /// <summary>All modules as adapter configs see them; see <see cref="TargetModules"/>.</summary>
-    public IReadOnlyList<ModulePath> ModulePaths() => Modules()
-        .Where(module => module != this)
-        .Select(module => new ModulePath(module.Path.Value, module switch
-        {
-            Linear when module == Head || module == Score => ModuleKind.OutputEmbedding,
-            Linear { IsConv1D: true } => ModuleKind.Conv1D,
-            Linear => ModuleKind.Linear,
-            Engine.Embedding => ModuleKind.Embedding,
-            _ => ModuleKind.Other,
-        }))
-        .ToArray();
+    public IReadOnlyList<ModulePath> ModulePaths()
+    {
+        RequireAlive();
+        return Modules()
+            .Where(module => module != this)
+            .Select(module => new ModulePath(module.Path.Value, module switch
+            {
+                Linear when module == Head || module == Score => ModuleKind.OutputEmbedding,
+                Linear { IsConv1D: true } => ModuleKind.Conv1D,
+                Linear => ModuleKind.Linear,
+                Engine.Embedding => ModuleKind.Embedding,
+                _ => ModuleKind.Other,
+            }))
+            .ToArray();
+    }
 
-    /// <summary>Logits (B, T, V) of every token; see <see cref="Hidden"/>.</summary>
+    /// <summary>Logits (B, T, V) of every token; see <see cref="Hidden(Tensor, Tensor, Tensor, Tensor)"/>.</summary>
     public Tensor Forward(
         Tensor ids, Tensor? positions = null, Tensor? segments = null, Tensor? lengths = null) =>
         Logits(Hidden(ids, positions, segments, lengths));
@@ -194,13 +198,31 @@ public sealed partial class CausalLM : Module
     /// <inheritdoc/>
     protected override void Dispose(bool disposing)
     {
+        IsDisposed = true;
         base.Dispose(disposing);
-        if (disposing)
-            rotary?.Dispose();
+        if (!disposing)
+            return;
+        rotary?.Dispose();
+        foreach (var part in attached)
+            part.Dispose();
+        attached.Clear();
+    }
+
+    /// <summary>True when its weights are gone.</summary>
+    internal bool IsDisposed { get; private set; }
+
+    /// <summary>Releases <paramref name="part"/> with the weights.</summary>
+    internal void Attach(IDisposable part) => attached.Add(part);
+
+    internal void RequireAlive()
+    {
+        if (IsDisposed)
+            throw new ObjectDisposedException(nameof(CausalLM), "[causal_lm] must not be used after it was disposed");
     }
 
     private Tensor Run(Tensor ids, ForwardPass pass)
     {
+        RequireAlive();
         var x = Noisy(Embedding.Forward(ids)); // (B, T, C)
         if (pass.Cache is null && VirtualTokens?.Embeddings() is { } front)
             x = TensorOps.Concat(1, Repeated(front, ids.Shape[0]), x);

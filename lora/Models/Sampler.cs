@@ -31,16 +31,22 @@ public sealed unsafe class Sampler
         if (weights.Length < logits.Length)
             (weights, order) = (new double[logits.Length], new ulong[logits.Length]);
         double total = 0;
-        for (var i = 0; i < logits.Length; i++)
+        if (options.TopK > 0 && options.TopK < logits.Length)
         {
-            weights[i] = Math.Exp(((double)logits[i] - logits[best]) / options.Temperature);
-            total += weights[i];
+            Keep(logits, options.TopK);
+            for (var i = 0; i < options.TopK; i++)
+                total += Weigh(logits, (int)(uint)order[i], best);
+            return Among(options.TopK, total, Uniform(row, step), best);
         }
-        var limited = options.TopK > 0 && options.TopK < logits.Length;
-        if (!limited && options.TopP == 1)
-            return Walk(total * Uniform(row, step), logits.Length, best);
-        return Among(Candidates(logits, limited, total), limited, total, Uniform(row, step), best);
+        for (var i = 0; i < logits.Length; i++)
+            total += Weigh(logits, i, best);
+        return options.TopP == 1
+            ? Walk(total * Uniform(row, step), logits.Length, best)
+            : Among(Candidates(logits, total), total, Uniform(row, step), best);
     }
+
+    private double Weigh(ReadOnlySpan<float> logits, int id, int best) =>
+        weights[id] = Math.Exp(((double)logits[id] - logits[best]) / options.Temperature);
 
     private static int Likeliest(ReadOnlySpan<float> logits)
     {
@@ -64,11 +70,44 @@ public sealed unsafe class Sampler
         return fallback;
     }
 
-    // Fills `order` with keys that sort by descending logit, then by id, and returns how many.
-    private int Candidates(ReadOnlySpan<float> logits, bool limited, double total)
+    // Puts the keys of the likeliest tokens into `order`, the likeliest first. Of a vocabulary only few are ever moved:
+    // the first `count` places are a heap with the least likely on top, which the others have to beat.
+    private void Keep(ReadOnlySpan<float> logits, int count)
     {
-        // Without top-k, tokens this unlikely add up to less than what top-p leaves out.
-        var least = limited ? 0 : (1 - options.TopP) * total / logits.Length;
+        var kept = order.AsSpan(0, count);
+        for (var i = 0; i < count; i++)
+            kept[i] = Key(logits[i], i);
+        kept.Sort(static (a, b) => b.CompareTo(a));
+        for (var i = count; i < logits.Length; i++)
+        {
+            var key = Key(logits[i], i);
+            if (key < kept[0])
+                Sink(kept, key);
+        }
+        kept.Sort();
+    }
+
+    // Replaces the top of a heap.
+    private static void Sink(Span<ulong> heap, ulong key)
+    {
+        var at = 0;
+        for (var child = 1; child < heap.Length; child = (2 * at) + 1)
+        {
+            if (child + 1 < heap.Length && heap[child + 1] > heap[child])
+                child++;
+            if (heap[child] <= key)
+                break;
+            heap[at] = heap[child];
+            at = child;
+        }
+        heap[at] = key;
+    }
+
+    // Fills `order` with keys that sort by descending logit, then by id, and returns how many.
+    private int Candidates(ReadOnlySpan<float> logits, double total)
+    {
+        // Tokens this unlikely add up to less than what top-p leaves out.
+        var least = (1 - options.TopP) * total / logits.Length;
         var count = 0;
         for (var i = 0; i < logits.Length; i++)
         {
@@ -76,17 +115,11 @@ public sealed unsafe class Sampler
                 order[count++] = Key(logits[i], i);
         }
         order.AsSpan(0, count).Sort();
-        return limited ? Math.Min(count, options.TopK) : count;
+        return count;
     }
 
-    private int Among(int count, bool limited, double total, double uniform, int fallback)
+    private int Among(int count, double total, double uniform, int fallback)
     {
-        if (limited)
-        {
-            total = 0;
-            for (var i = 0; i < count; i++)
-                total += weights[(int)(uint)order[i]];
-        }
         double kept = 0;
         var n = 0;
         while (n < count && kept < options.TopP * total)

@@ -42,37 +42,35 @@ public static class TextGenerator
     /// Continues prompts of any lengths in one batch. Rows do not influence each other, but for rounding.
     /// </summary>
     /// <param name="model">The model; dropout is off meanwhile.</param>
-    /// <param name="prompts">Tokens of each prompt, at least one each.</param>
+    /// <param name="prompts">Tokens of each prompt, at least one each; without prompts there is nothing to do.</param>
     /// <param name="options">Sampling and length.</param>
     /// <param name="onToken">Called with row and token as each is chosen, stop ids not included.</param>
-    /// <param name="cancel">Ends all rows with what they have.</param>
+    /// <param name="cancel">Ends all rows with what they have, within one token.</param>
     /// <exception cref="UserErrorException">A prompt is empty or does not leave room in the context.</exception>
     public static IReadOnlyList<Continuation> Generate(
         this CausalLM model, IReadOnlyList<IReadOnlyList<int>> prompts, SamplingOptions options,
         Action<int, int>? onToken = null, CancellationToken cancel = default)
     {
+        ArgumentNullException.ThrowIfNull(prompts);
+        ArgumentNullException.ThrowIfNull(options);
+        options.Validate();
         var context = model.Config.MaxPositions - (model.VirtualTokens?.Count ?? 0);
         foreach (var prompt in prompts)
         {
+            ArgumentNullException.ThrowIfNull(prompt);
             if (prompt.Count == 0)
                 throw new UserErrorException("a prompt must have at least one token, but is empty");
             if (prompt.Count >= context)
                 throw new UserErrorException(
                     $"a prompt must leave room in the model's context of {context} tokens, but has {prompt.Count}");
         }
-        var training = model.Training;
-        model.Training = false;
-        try
-        {
-            using var noGrad = GradMode.NoGrad();
-            using var scope = TensorScope.Begin();
-            using var run = new Run(model, prompts, options, onToken);
-            return run.ToEnd(cancel);
-        }
-        finally
-        {
-            model.Training = training;
-        }
+        if (prompts.Count == 0)
+            return [];
+        using var evaluating = TrainingMode.Off(model);
+        using var noGrad = GradMode.NoGrad();
+        using var scope = TensorScope.Begin();
+        using var run = new Run(model, prompts, options, onToken);
+        return run.ToEnd(cancel);
     }
 
     private sealed class Run : IDisposable
@@ -135,13 +133,8 @@ public static class TextGenerator
                 for (var t = 0; t < prompts[b].Count; t++)
                     ids[(b * width) + t] = prompts[b][t];
             }
-            for (var step = 0; Step(ids, width, step); step++)
+            for (var step = 0; !IsCancelled(cancel) && Step(ids, width, step); step++)
             {
-                if (cancel.IsCancellationRequested)
-                {
-                    EndAll(StopReason.Cancelled);
-                    break;
-                }
                 width = 1;
                 ids = new int[prompts.Count];
                 for (var b = 0; b < prompts.Count; b++)
@@ -239,10 +232,13 @@ public static class TextGenerator
             return logits;
         }
 
-        private void EndAll(StopReason reason)
+        private bool IsCancelled(CancellationToken cancel)
         {
+            if (!cancel.IsCancellationRequested)
+                return false;
             for (var b = 0; b < stops.Length; b++)
-                stops[b] ??= reason;
+                stops[b] ??= StopReason.Cancelled;
+            return true;
         }
     }
 }

@@ -21,7 +21,22 @@ public class AdapterFineTuning(ModelAdapter adapter, string method) : IFineTunin
 
     /// <inheritdoc/>
     public virtual IReadOnlyList<ParameterGroup> Groups(TrainingArguments arguments) =>
-        WeightDecay.Split(adapter.TrainableParameters(), arguments);
+        WeightDecay.Split(Trained(), arguments);
+
+    /// <summary>What trains; refuses an adapter that would come out of training as it went in.</summary>
+    private protected IEnumerable<Parameter> Trained()
+    {
+        if (!adapter.IsActive || adapter.IsMerged)
+            throw new InvalidOperationException(
+                $"[{Method}] the adapter that trains must be in the forward pass, but '{adapter.Name}' is "
+                + (adapter.IsMerged ? "merged: call Unmerge" : "not active: call Activate"));
+        var trained = adapter.TrainableParameters();
+        return trained.Any(p => p.Trainable)
+            ? trained
+            : throw new InvalidOperationException(
+                $"[{Method}] the adapter that trains must be trainable, but '{adapter.Name}' is frozen, as every adapter "
+                + "that was loaded: call SetTrainable(true)");
+    }
 
     /// <inheritdoc/>
     public void Save(string folder) => adapter.Save(folder);

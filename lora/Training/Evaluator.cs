@@ -17,8 +17,7 @@ public sealed class Evaluator(IObjective objective, Batcher data)
     public (double Loss, double Seconds, int Examples) Run(CausalLM model, Action<int, int>? progress = null)
     {
         var watch = Stopwatch.StartNew();
-        var training = model.Training;
-        model.Training = false;
+        using var evaluating = TrainingMode.Off(model);
         data.State = default;
         using var mode = GradMode.NoGrad();
         using var inputs = new InputSet(model.Device);
@@ -36,7 +35,6 @@ public sealed class Evaluator(IObjective objective, Batcher data)
             }
             progress?.Invoke(i + 1, data.BatchesPerEpoch);
         }
-        model.Training = training;
         Metrics = (objective as IMeasuredObjective)?.TakeMetrics(training: false);
         return (labels == 0 ? 0 : sum / labels, watch.Elapsed.TotalSeconds, examples);
     }

@@ -18,7 +18,7 @@ public sealed class LoraPlusFineTuning(LoraAdapter adapter, double ratio = 16, d
     /// </summary>
     public override IReadOnlyList<ParameterGroup> Groups(TrainingArguments arguments)
     {
-        var byKind = adapter.TrainableParameters().ToLookup(KindOf);
+        var byKind = Trained().ToLookup(KindOf);
         var (rate, decay) = (arguments.LearningRate, arguments.WeightDecay);
         return
         [

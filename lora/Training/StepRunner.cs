@@ -23,6 +23,7 @@ internal sealed class StepRunner : IDisposable
     private readonly Tensor lossSum;
     private readonly GraphCache? graphs;
     private readonly Action work;
+    private readonly bool checkpointed;
     private int microBatches;
     private double penalty;
 
@@ -31,6 +32,13 @@ internal sealed class StepRunner : IDisposable
         this.arguments = arguments;
         (this.method, this.objective) = (method, objective);
         model = method.Model;
+        // First, as it may refuse its options.
+        Optimizer = new AdamW(
+            method.Groups(arguments), arguments.AdamBeta1, arguments.AdamBeta2, arguments.AdamEpsilon,
+            OptimizerNames.IsEightBit(arguments.Optim),
+            OptimizerNames.IsPaged(arguments.Optim) ? AdamW.DefaultPageBytes : 0);
+        checkpointed = model.GradientCheckpointing;
+        model.GradientCheckpointing |= arguments.GradientCheckpointing;
         batches = new Batch[Math.Max(1, arguments.GradientAccumulationSteps)];
         inputs = new InputSet[batches.Length];
         for (var i = 0; i < batches.Length; i++)
@@ -41,10 +49,6 @@ internal sealed class StepRunner : IDisposable
             ? new GraphCache(cuda)
             : null;
         work = Work;
-        Optimizer = new AdamW(
-            method.Groups(arguments), arguments.AdamBeta1, arguments.AdamBeta2, arguments.AdamEpsilon,
-            OptimizerNames.IsEightBit(arguments.Optim),
-            OptimizerNames.IsPaged(arguments.Optim) ? AdamW.DefaultPageBytes : 0);
     }
 
     public AdamW Optimizer { get; }
@@ -113,6 +117,7 @@ internal sealed class StepRunner : IDisposable
 
     public void Dispose()
     {
+        model.GradientCheckpointing = checkpointed;
         graphs?.Dispose();
         Optimizer.Dispose();
         lossSum.Dispose();

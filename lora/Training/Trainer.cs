@@ -27,7 +27,8 @@ public sealed class Trainer
     /// <param name="objective">What is minimised.</param>
     /// <param name="data">Training batches.</param>
     /// <param name="evaluation">Held-out batches in a fixed order, or null.</param>
-    /// <param name="random">The stream the method's dropout draws from; its position is part of a checkpoint.</param>
+    /// <param name="random">The stream the method's dropout draws from, <see cref="CausalLM.Random"/> if null; its
+    /// position is part of a checkpoint.</param>
     /// <param name="observer">Who is told, or null.</param>
     public Trainer(
         TrainingArguments arguments, IFineTuning method, IObjective objective, Batcher data, Batcher? evaluation = null,
@@ -37,7 +38,7 @@ public sealed class Trainer
         this.method = method;
         this.objective = objective;
         this.data = data;
-        this.random = random ?? new Generator((ulong)arguments.Seed);
+        this.random = random ?? method.Model.Random ?? new Generator((ulong)arguments.Seed);
         this.observer = observer ?? new Silent();
         evaluator = evaluation is null ? null : new Evaluator(objective, evaluation);
         EvalExamples = evaluation?.RowsPerEpoch ?? 0;
@@ -62,7 +63,7 @@ public sealed class Trainer
 
     /// <summary>
     /// Trains to the end, or until <paramref name="stop"/> is set: then the step in progress is finished, a checkpoint
-    /// is written and the result says so.
+    /// is written and the result says so. Set before the first step, none is taken.
     /// </summary>
     public TrainingResult Run(CancellationToken stop = default)
     {
@@ -73,24 +74,10 @@ public sealed class Trainer
         Resume(runner);
         observer.OnStart(Plan());
         var meter = new RunMeter(state.GlobalStep, TotalSteps);
-        var end = TrainingEnd.Completed;
+        TrainingEnd end;
         var clock = Stopwatch.StartNew();
-        method.Model.Training = true;
-        while (state.GlobalStep < TotalSteps)
-        {
-            Step(runner, schedule, meter);
-            var stopping = stop.IsCancellationRequested;
-            var improved = EvaluateIfDue();
-            if (stopping || IsDue(arguments.SaveStrategy, arguments.SaveSteps)
-                || (improved && arguments.LoadBestModelAtEnd))
-                SaveCheckpoint(runner, improved);
-            if (stopping || HasStalled())
-            {
-                end = stopping ? TrainingEnd.Interrupted : TrainingEnd.EarlyStop;
-                break;
-            }
-        }
-        method.Model.Training = false;
+        using (TrainingMode.On(method.Model))
+            end = Steps(runner, schedule, meter, stop);
         if (end != TrainingEnd.Interrupted && arguments.LoadBestModelAtEnd && state.BestModelCheckpoint is { } best)
             TrainingCheckpoint.ReadMethod(best, method);
         method.Save(arguments.OutputDir);
@@ -100,6 +87,27 @@ public sealed class Trainer
             end, state.GlobalStep, meter.MeanLoss, clock.Elapsed,
             meter.Tokens / Math.Max(1e-9, stepping.Elapsed.TotalSeconds),
             newest, state);
+    }
+
+    private TrainingEnd Steps(StepRunner runner, Schedule schedule, RunMeter meter, CancellationToken stop)
+    {
+        if (stop.IsCancellationRequested && state.GlobalStep < TotalSteps)
+        {
+            SaveCheckpoint(runner, false);
+            return TrainingEnd.Interrupted;
+        }
+        while (state.GlobalStep < TotalSteps)
+        {
+            Step(runner, schedule, meter);
+            var stopping = stop.IsCancellationRequested;
+            var improved = EvaluateIfDue();
+            if (stopping || IsDue(arguments.SaveStrategy, arguments.SaveSteps)
+                || (improved && arguments.LoadBestModelAtEnd))
+                SaveCheckpoint(runner, improved);
+            if (stopping || HasStalled())
+                return stopping ? TrainingEnd.Interrupted : TrainingEnd.EarlyStop;
+        }
+        return TrainingEnd.Completed;
     }
 
     private void Step(StepRunner runner, Schedule schedule, RunMeter meter)
@@ -239,7 +247,8 @@ public sealed class Trainer
     private void Check()
     {
         if (arguments.EvalStrategy != IntervalStrategy.No && evaluator is null)
-            throw new UserErrorException("--eval-strategy needs held-out data: give --eval-data or --val-size");
+            throw new UserErrorException(
+                "--eval-strategy needs held-out data: give --eval-data or --val-size, or the trainer evaluation batches");
         if (arguments.LoadBestModelAtEnd && arguments.EvalStrategy == IntervalStrategy.No)
             throw new UserErrorException("--load-best-model-at-end needs --eval-strategy steps or epoch");
         if (arguments.EarlyStoppingPatience > 0 && arguments.EvalStrategy == IntervalStrategy.No)

@@ -22,10 +22,10 @@ public sealed record TrainingArguments
     /// <summary>Folder for checkpoints, logs, the chart and the result.</summary>
     public required string OutputDir { get; init; }
 
-    /// <summary>Examples (or packed rows) per micro-batch.</summary>
+    /// <summary>Examples (or packed rows) per micro-batch: see <see cref="TrainBatches"/>.</summary>
     public int PerDeviceTrainBatchSize { get; init; } = 8;
 
-    /// <summary>Examples per evaluation batch.</summary>
+    /// <summary>Examples per evaluation batch: see <see cref="EvalBatches"/>.</summary>
     public int PerDeviceEvalBatchSize { get; init; } = 8;
 
     /// <summary>
@@ -103,13 +103,17 @@ public sealed record TrainingArguments
     /// <summary>Seed of every random draw: initialisation, order, dropout.</summary>
     public int Seed { get; init; } = 42;
 
-    /// <summary>Batches examples of similar length, to pad less.</summary>
+    /// <summary>Batches examples of similar length, to pad less: see <see cref="TrainBatches"/>.</summary>
     public bool GroupByLength { get; init; }
 
-    /// <summary>Packs several examples into one row, without attention across them.</summary>
+    /// <summary>
+    /// Packs several examples into one row, without attention across them: see <see cref="TrainBatches"/>.
+    /// </summary>
     public bool Packing { get; init; }
 
-    /// <summary>Longest example in tokens; longer ones are truncated.</summary>
+    /// <summary>
+    /// Longest example in tokens, and room of a packed row; <see cref="SftOptions.MaxLength"/> truncates longer ones.
+    /// </summary>
     public int MaxLength { get; init; } = 1024;
 
     /// <summary>Keeps only block inputs and recomputes the rest in backward.</summary>
@@ -117,4 +121,25 @@ public sealed record TrainingArguments
 
     /// <summary>Folder of a checkpoint to continue from, or "true" for the newest in <see cref="OutputDir"/>.</summary>
     public string? ResumeFromCheckpoint { get; init; }
+
+    /// <summary>How a <see cref="Batcher"/> makes the training batches that these options ask for.</summary>
+    /// <param name="padId">Id written into padding: <see cref="Tokenizer.PadId"/>.</param>
+    public BatcherOptions TrainBatches(int? padId = null) => new()
+    {
+        BatchSize = PerDeviceTrainBatchSize,
+        Seed = Seed,
+        GroupByLength = GroupByLength,
+        Pack = Packing,
+        RowLength = MaxLength,
+        PadId = padId ?? 0,
+    };
+
+    /// <summary>As <see cref="TrainBatches"/>, for evaluation: in the order of the data, unpacked.</summary>
+    /// <param name="padId">Id written into padding: <see cref="Tokenizer.PadId"/>.</param>
+    public BatcherOptions EvalBatches(int? padId = null) => new()
+    {
+        BatchSize = PerDeviceEvalBatchSize,
+        Shuffle = false,
+        PadId = padId ?? 0,
+    };
 }

@@ -49,6 +49,24 @@ public class SamplerTests
     public void TopKKeepsTheLikeliest() =>
         Near(Expected(1, i => i is 2 or 4 or 6), Frequencies(new SamplingOptions { TopK = 3 }));
 
+    [Theory]
+    [InlineData(2)]
+    [InlineData(7)]
+    [InlineData(50)]
+    [InlineData(999)]
+    public void TopKOfManyIsThatOfASort(int k)
+    {
+        var random = new Random(k);
+        // Steps of a quarter, so that many are equal, and both zeros.
+        var logits = Enumerable.Range(0, 1000).Select(_ => (random.Next(128) - 64) / 4f).ToArray();
+        logits[3] = -0f;
+        var sampler = new Sampler(new SamplingOptions { Temperature = 1e6, TopK = k });
+        // As good as uniform: of 30 k draws each of k tokens is missed with a chance of e^-30.
+        var drawn = Enumerable.Range(0, 30 * k).Select(step => sampler.Next(logits, 0, step)).ToHashSet();
+        var expected = Enumerable.Range(0, 1000).OrderByDescending(i => logits[i]).ThenBy(i => i).Take(k);
+        Assert.Equal(expected.Order(), drawn.Order());
+    }
+
     [Fact]
     public void TopPKeepsTheFewestThatReachTheMass()
     {

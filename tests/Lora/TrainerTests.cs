@@ -134,15 +134,12 @@ public class TrainerTests
         TrainingArguments arguments, int stopAfter = int.MaxValue, double dropout = 0.2, bool evaluate = false)
     {
         using var model = TinyModel();
-        model.GradientCheckpointing = arguments.GradientCheckpointing;
-        var random = new Generator((ulong)arguments.Seed);
-        using var adapter = LoraAdapter.Create(model, Config(dropout), random);
+        using var adapter = LoraAdapter.Create(model, Config(dropout), new Generator((ulong)arguments.Seed));
         using var stop = new CancellationTokenSource();
         var run = new Run(stopAfter, stop);
-        var options = new BatcherOptions { BatchSize = arguments.PerDeviceTrainBatchSize, Seed = arguments.Seed };
         var trainer = new Trainer(
-            arguments, new LoraFineTuning(adapter), new Sft(), new Batcher(Examples(16), options),
-            evaluate ? new Batcher(Examples(8, 99), new BatcherOptions { Shuffle = false }) : null, random, run);
+            arguments, new LoraFineTuning(adapter), new Sft(), new Batcher(Examples(16), arguments.TrainBatches()),
+            evaluate ? new Batcher(Examples(8, 99), arguments.EvalBatches()) : null, observer: run);
         run.Result = trainer.Run(stop.Token);
         run.Weights = [.. adapter.TrainableParameters().SelectMany(p => p.Value.ToArray())];
         return run;
@@ -166,7 +163,9 @@ public class TrainerTests
         TargetModules = ModuleSelector.AllLinear,
     };
 
-    internal static CausalLM TinyModel() => CausalLM.Load(Path.Combine(SharedData.Root, "tests", "Golden", "llama"));
+    internal static string TinyModelFolder => Path.Combine(SharedData.Root, "tests", "Golden", "llama");
+
+    internal static CausalLM TinyModel() => CausalLM.Load(TinyModelFolder);
 
     // Random texts of unequal length whose first third is a prompt.
     internal static List<SftExample> Examples(int count, int seed = 5, int length = 0)

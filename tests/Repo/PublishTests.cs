@@ -9,6 +9,7 @@ namespace CudaLora.Tests.Repo;
 /// A host of the libraries does the same when NativeAOT has trimmed and compiled it. That the code is fit for it is
 /// checked by the analyzers in every build; this shows that the whole is.
 /// </summary>
+[Collection(nameof(PublishTests))]
 public class PublishTests
 {
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(10);
@@ -43,7 +44,7 @@ public class PublishTests
         string[] Files(string output) => [.. Directory.GetFiles(folder.File(output)).Select(Path.GetFileName).Order()!];
     }
 
-    private static (int Code, string Text) Output(string program, params string[] arguments)
+    internal static (int Code, string Text) Output(string program, params string[] arguments)
     {
         Process process;
         try

@@ -1,3 +1,4 @@
+using System.Globalization;
 using CudaLora.Engine;
 using CudaLora.Kernels.Driver;
 using CudaLora.Kernels.Emulator;
@@ -115,6 +116,43 @@ public class ReadmeSamples
         Console.WriteLine(tokenizer.Decode(model.Generate(prompt, options).Tokens));
         stories.Activate(); // a few pointer writes: the base is shared
         Console.WriteLine(tokenizer.Decode(model.Generate(prompt, options).Tokens));
+    }
+
+    [Fact]
+    public void TrainingLearnsFromMemory()
+    {
+        using var folder = new TemporaryFolder();
+        CopyModel(folder);
+        InFolder(folder, InProcess);
+        var lines = Console.ToString().TrimEnd().ReplaceLineEndings("\n").Split('\n');
+        Assert.StartsWith("Completed, 40 steps", lines[0], StringComparison.Ordinal);
+        Assert.True(Score(lines[1]) > Score(lines[2]) + 1, $"{lines[1]}, {lines[2]}");
+        Assert.True(File.Exists(folder.File("out/anna/adapter_model.safetensors")));
+
+        static double Score(string line) => double.Parse(line.Split(' ')[^1], CultureInfo.InvariantCulture);
+    }
+
+    private void InProcess()
+    {
+        using var model = CausalLM.Load("models/TinyStories-656K");
+        var tokenizer = Tokenizer.Load("models/TinyStories-656K");
+        DataExample[] records =
+            [new PromptExample("Who are you?", " I am Anna."), new PromptExample("Hello!", " Hello, friend.")];
+        var encoded = new SftEncoder(tokenizer, ChatTemplate.For(tokenizer)).EncodeAll(records);
+        var arguments = new TrainingArguments { OutputDir = "out/anna", MaxSteps = 40, LearningRate = 5e-3 };
+
+        using var adapter = LoraAdapter.Create(model, new LoraConfig(), new Generator(1));
+        var batches = new Batcher(encoded.Examples, arguments.TrainBatches(tokenizer.PadId));
+        using var stop = new CancellationTokenSource(); // ends the run after the step in progress, with a checkpoint
+        var result = new Trainer(arguments, new LoraFineTuning(adapter), new Sft(), batches).Run(stop.Token);
+        Console.WriteLine($"{result.End}, {result.Steps} steps, loss {result.TrainLoss:F2}");
+
+        var question = tokenizer.Encode("Who are you?");
+        foreach (var answer in new[] { " I am Anna.", " I am Bert." })
+        {
+            var scores = model.LogProbs(question, tokenizer.Encode(answer, addSpecialTokens: false));
+            Console.WriteLine($"log-probability of '{answer}': {scores.Sum():F2}");
+        }
     }
 
     [Fact]

@@ -71,6 +71,7 @@ public sealed class AdaLoraAdapter : LayerwiseAdapter
     /// <inheritdoc/>
     public override void Save(string folder, SafetensorsDType dtype = SafetensorsDType.F32)
     {
+        RequireAlive();
         using var scope = TensorScope.Begin();
         using var noGrad = GradMode.NoGrad();
         var kept = layers.SelectMany(layer => Sliced(layer, layer.Kept));

@@ -48,6 +48,7 @@ public sealed class Ia3Adapter : LayerwiseAdapter
     /// <inheritdoc/>
     public override void Save(string folder, SafetensorsDType dtype = SafetensorsDType.F32)
     {
+        RequireAlive();
         PeftFiles.Write(Slots(), folder, dtype);
         config.Write(folder, fanInFanOut);
     }

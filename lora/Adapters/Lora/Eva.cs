@@ -57,8 +57,7 @@ public static class Eva
         var linears = model.Linears().ToDictionary(linear => linear.Path.Value);
         var layers = targets.Select(t => linears[t.Module.Path]).ToArray();
         var found = new IncrementalPca?[layers.Length];
-        var training = model.Training;
-        model.Training = false;
+        using var evaluating = TrainingMode.Off(model);
         var before = layers.Select(layer => layer.Adapter).ToArray();
         try
         {
@@ -83,7 +82,6 @@ public static class Eva
         }
         finally
         {
-            model.Training = training;
             for (var j = 0; j < layers.Length; j++)
                 layers[j].Adapter = before[j];
             data.State = default;

@@ -84,6 +84,7 @@ public sealed class LoraAdapter : LayerwiseAdapter
     /// <inheritdoc/>
     public override void Save(string folder, SafetensorsDType dtype = SafetensorsDType.F32)
     {
+        RequireAlive();
         if (!Config.IsPartOfBase)
         {
             PeftFiles.Write(Slots(), folder, dtype);

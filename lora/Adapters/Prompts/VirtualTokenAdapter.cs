@@ -97,6 +97,7 @@ public sealed class VirtualTokenAdapter : ModelAdapter
     /// <inheritdoc/>
     public override void Save(string folder, SafetensorsDType dtype = SafetensorsDType.F32)
     {
+        RequireAlive();
         using var scope = TensorScope.Begin();
         using var noGrad = GradMode.NoGrad();
         PeftFiles.Write([new PeftSlot(table.Path.Value, Table())], folder, dtype);

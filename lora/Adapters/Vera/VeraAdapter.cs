@@ -51,6 +51,7 @@ public sealed class VeraAdapter : LayerwiseAdapter
     /// <inheritdoc/>
     public override void Save(string folder, SafetensorsDType dtype = SafetensorsDType.F32)
     {
+        RequireAlive();
         PeftFiles.Write(Slots(), folder, dtype);
         config.Write(folder, fanInFanOut);
     }

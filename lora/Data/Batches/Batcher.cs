@@ -59,12 +59,19 @@ public sealed class Batcher
 
     /// <param name="examples">The data; at least one example.</param>
     /// <param name="options">See there.</param>
-    /// <exception cref="UserErrorException">No example, or a size that is not positive.</exception>
+    /// <exception cref="UserErrorException">No example, one that is empty or has more or fewer labels than ids, or a
+    /// size that is not positive.</exception>
     public Batcher(IReadOnlyList<SftExample> examples, BatcherOptions? options = null)
     {
         _examples = examples;
         _options = options ?? new BatcherOptions();
         if (examples.Count == 0) throw new UserErrorException("[data] must hold at least one example, but is empty");
+        for (int i = 0; i < examples.Count; i++)
+        {
+            if (examples[i].Ids.Length == 0 || examples[i].Ids.Length != examples[i].Labels.Length)
+                throw new UserErrorException("[data] an example must have ids and as many labels, but example "
+                    + $"{i} has {examples[i].Ids.Length} and {examples[i].Labels.Length}");
+        }
         if (_options.BatchSize < 1 || _options.PadToMultipleOf < 1)
             throw new UserErrorException("[batch] batch size and padding multiple must be positive, but got "
                 + $"{_options.BatchSize} and {_options.PadToMultipleOf}");

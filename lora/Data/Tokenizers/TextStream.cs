@@ -4,7 +4,8 @@ namespace CudaLora.Lora;
 
 /// <summary>
 /// Decodes ids one at a time, as they are generated. A character whose bytes are spread over several tokens comes out
-/// when its last byte has arrived; joined together, the parts equal <see cref="Tokenizer.Decode"/> of all ids.
+/// when its last byte has arrived; joined together, the parts equal
+/// <see cref="Tokenizer.Decode(ReadOnlySpan{int}, bool)"/> of all ids.
 /// </summary>
 public sealed class TextStream
 {

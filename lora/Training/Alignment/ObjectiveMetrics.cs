@@ -13,12 +13,13 @@ public interface IMeasuredObjective : IObjective
 
 /// <summary>
 /// Sums and counts of measured values, added up on the device, so that a step reads nothing back; two sets, for
-/// training and scoring.
+/// training and scoring. They live as long as the model that was measured.
 /// </summary>
 /// <param name="names">Names, at most eight.</param>
 internal sealed class ObjectiveMetrics(params string[] names)
 {
     private readonly Tensor?[] totals = new Tensor?[2]; // each (2, names)
+    private readonly CausalLM?[] owners = new CausalLM?[2];
 
     /// <summary>Adds scalars: <paramref name="sums"/> over as many values as <paramref name="counts"/> says.</summary>
     public void Add(CausalLM model, ReadOnlySpan<Tensor> sums, ReadOnlySpan<Tensor> counts)
@@ -26,11 +27,14 @@ internal sealed class ObjectiveMetrics(params string[] names)
         using var scope = TensorScope.Begin();
         using var noGrad = GradMode.NoGrad();
         var both = TensorOps.Concat(0, Row(sums), Row(counts));
-        ref var total = ref totals[model.Training ? 0 : 1];
-        if (total is null)
+        var set = model.Training ? 0 : 1;
+        ref var total = ref totals[set];
+        if (total is null || owners[set]!.IsDisposed)
         {
             total = Tensor.Owned(both.Shape, DType.F32, model.Device);
             total.Clear();
+            owners[set] = model;
+            model.Attach(total);
         }
         total.CopyFrom(total.Add(both));
     }
@@ -47,7 +51,8 @@ internal sealed class ObjectiveMetrics(params string[] names)
     public IReadOnlyDictionary<string, double> Take(bool training)
     {
         var means = new Dictionary<string, double>(StringComparer.Ordinal);
-        if (totals[training ? 0 : 1] is not { } total)
+        var set = training ? 0 : 1;
+        if (totals[set] is not { } total || owners[set]!.IsDisposed)
             return means;
         var values = total.ToArray();
         total.Clear();

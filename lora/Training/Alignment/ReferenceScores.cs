@@ -13,8 +13,7 @@ public static class ReferenceScores
         CausalLM model, IReadOnlyList<ResponseExample> examples, int batchSize, int padId,
         CancellationToken stop = default)
     {
-        var training = model.Training;
-        model.Training = false;
+        using var evaluating = TrainingMode.Off(model);
         using var noGrad = GradMode.NoGrad();
         using var inputs = new InputSet(model.Device);
         var data = new Batcher(
@@ -33,6 +32,5 @@ public static class ReferenceScores
             for (var r = 0; r < sums.Length; r++)
                 ((ResponseExample)batch.Examples[r]).ReferenceLogProb = sums[r];
         }
-        model.Training = training;
     }
 }

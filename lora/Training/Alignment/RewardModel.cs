@@ -62,13 +62,13 @@ public sealed class RewardModel(CausalLM model, LoraAdapter? adapter = null) : I
     /// <summary>Writes the reward of each text, given as tokens of prompt and response.</summary>
     public void Score(IReadOnlyList<IReadOnlyList<int>> texts, Span<float> rewards)
     {
-        var (former, training) = (model.ActiveAdapter, model.Training);
+        var former = model.ActiveAdapter;
+        using var evaluating = TrainingMode.Off(model);
         if (former != adapter)
         {
             former?.Deactivate();
             adapter?.Activate();
         }
-        model.Training = false;
         try
         {
             using var noGrad = GradMode.NoGrad();
@@ -76,7 +76,6 @@ public sealed class RewardModel(CausalLM model, LoraAdapter? adapter = null) : I
         }
         finally
         {
-            model.Training = training;
             if (former != adapter)
             {
                 adapter?.Deactivate();

@@ -79,7 +79,6 @@ internal abstract class PreferenceCommand : CliCommand
         var arguments = TrainSettings.Arguments(
             values, train.Count, held.Count > 0, isLora ? Rates.Lora : Rates.Full) with
         { MaxLength = length };
-        loaded.Model.GradientCheckpointing = arguments.GradientCheckpointing;
         if (UsesReference(values)) PrepareReference(values, loaded, train, held, arguments, Note);
         RunConfig.Write(Name, output, values, Settings);
         return new PreferenceRun(loaded, method, objective, train, held, arguments, random)

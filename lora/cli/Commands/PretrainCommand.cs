@@ -58,7 +58,6 @@ internal sealed class PretrainCommand() : CliCommand(
         var arguments = TrainSettings.Arguments(values, train.Examples.Count, held.Examples.Count > 0, Rate)
             with
         { MaxLength = Math.Min(values.Get(DataSettings.MaxLength), loaded.Context) };
-        loaded.Model.GradientCheckpointing = arguments.GradientCheckpointing;
         RunConfig.Write(Name, output, values, Settings);
         var run = new TrainingRun(loaded, method, encoder, train, held, arguments, new Generator((ulong)seed))
         {

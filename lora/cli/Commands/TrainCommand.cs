@@ -71,7 +71,6 @@ internal sealed class TrainCommand() : CliCommand(
         var method = chosen.Begin(new MethodContext(
             loaded, values, random, Data, Trainer.CountSteps(arguments, Data())));
         loaded.Model.Random ??= random;
-        loaded.Model.GradientCheckpointing = arguments.GradientCheckpointing;
         loaded.Model.NeftuneNoiseAlpha = values.Get(TrainSettings.NeftuneNoiseAlpha);
         RunConfig.Write(Name, output, values, Settings);
         var run = new TrainingRun(loaded, method, encoder, train, held, arguments, random)

@@ -73,15 +73,7 @@ internal sealed class TrainingRun(
     }
 
     public static Batcher TrainBatches(LoadedModel loaded, RecordSet train, TrainingArguments arguments) =>
-        new(train.Examples, new BatcherOptions
-        {
-            BatchSize = arguments.PerDeviceTrainBatchSize,
-            Seed = arguments.Seed,
-            GroupByLength = arguments.GroupByLength,
-            Pack = arguments.Packing,
-            RowLength = arguments.MaxLength,
-            PadId = loaded.Tokenizer.PadId ?? 0,
-        });
+        new(train.Examples, arguments.TrainBatches(loaded.Tokenizer.PadId));
 
     private Batcher? HeldBatches() => held.Examples.Count == 0 ? null
         : HeldBatches(loaded, held, arguments.PerDeviceEvalBatchSize);

@@ -80,6 +80,8 @@ public abstract class OnlineTrainer
     public TrainingResult Run(CancellationToken stop = default)
     {
         Directory.CreateDirectory(arguments.OutputDir);
+        // No dropout: the ratio of new to old probabilities is about the update alone.
+        using var mode = TrainingMode.Off(Method.Model);
         var total = arguments.MaxSteps;
         using var runner = new StepRunner(arguments, Method, objective);
         var schedule = Schedule.Create(arguments.LrSchedulerType, arguments.WarmupSteps, total);
@@ -115,8 +117,6 @@ public abstract class OnlineTrainer
     {
         var number = state.GlobalStep + 1;
         var began = clock.Elapsed;
-        // No dropout: the ratio of new to old probabilities is about the update alone.
-        Method.Model.Training = false;
         var examples = sampler.Sample(state.GlobalStep, stop);
         var sampled = clock.Elapsed;
         var metrics = Judge(runner, examples, number);

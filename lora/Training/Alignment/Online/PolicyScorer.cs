@@ -22,8 +22,7 @@ internal sealed class PolicyScorer(
     /// <summary>Fills in the examples.</summary>
     public void Score(IReadOnlyList<RolloutExample> examples)
     {
-        var training = model.Training;
-        model.Training = false;
+        using var evaluating = TrainingMode.Off(model);
         using var noGrad = GradMode.NoGrad();
         using var inputs = new InputSet(model.Device);
         var data = new Batcher(examples, new BatcherOptions { BatchSize = batchSize, Shuffle = false });
@@ -39,7 +38,6 @@ internal sealed class PolicyScorer(
             ScoreBatch(inputs);
             inputs.Used();
         }
-        model.Training = training;
     }
 
     private void ScoreBatch(InputSet inputs)
