@@ -43,6 +43,11 @@ public sealed class JsonFields
                 ? new JsonFields(root, path)
                 : throw new UserErrorException($"{path}: must hold a JSON object, but holds {Describe(node)}");
         }
+        catch (JsonException e) when (e.LineNumber is long line)
+        {
+            throw new UserErrorException(
+                $"{path}: is not valid JSON at line {line + 1}, byte {e.BytePositionInLine + 1}", e);
+        }
         catch (Exception e) when (e is JsonException or InvalidOperationException)
         {
             throw new UserErrorException($"{path}: is not valid JSON: {FileErrors.OneLine(e.Message)}", e);

@@ -22,7 +22,8 @@ internal static class SafetensorsHeader
     internal static int CheckLength(string path, ulong length, long fileLength)
     {
         if (length > MaxLength)
-            throw Refuse(path, $"the header length must be at most {MaxLength} bytes, but is {length}");
+            throw Refuse(path,
+                $"the header length must be at most {MaxLength} bytes, but is {length} (not a safetensors file?)");
         if ((long)length > fileLength - 8)
             throw Refuse(path, $"the header must fit in the file, but is {length} bytes of {fileLength} (truncated?)");
         if (length < 2)

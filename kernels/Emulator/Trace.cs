@@ -24,7 +24,7 @@ public sealed class Trace(Dim3 block, int warp, int lane, Action<TraceStep> sink
         var values = new List<(string Name, string Value)>();
         Seen(at, i.Writes, values);
         Seen(at, i.Reads, values);
-        sink(new TraceStep(i.Line, i.Source.FullName, values));
+        sink(new TraceStep(i.Line, i.Source.FullName, values) { Column = i.Source.Column });
     }
 
     private unsafe void Seen(Warp at, int[] registers, List<(string Name, string Value)> values)
@@ -64,6 +64,9 @@ public sealed class Trace(Dim3 block, int warp, int lane, Action<TraceStep> sink
 /// <param name="Values">Registers it wrote, then those it read, with their values after it.</param>
 public sealed record TraceStep(int Line, string Instruction, IReadOnlyList<(string Name, string Value)> Values)
 {
+    /// <summary>Column of the opcode in that line, from 1.</summary>
+    public int Column { get; init; }
+
     /// <summary>One line for a terminal.</summary>
     public override string ToString()
     {

@@ -53,9 +53,16 @@ internal static class Cli
 
         int Fail(Exception e, string message, int code)
         {
-            terminal.Output.Flush();
-            terminal.Error.WriteLine($"error: {message}");
-            if (debug) terminal.Error.WriteLine(e);
+            try
+            {
+                terminal.Error.WriteLine($"error: {message}");
+                if (debug) terminal.Error.WriteLine(e);
+                terminal.Output.Flush();
+            }
+            catch (Exception lost) when (lost is IOException or UnauthorizedAccessException or UserErrorException)
+            {
+                // Nobody reads it: the exit code is what is left to say.
+            }
             return code;
         }
     }

@@ -39,7 +39,8 @@ internal sealed class Terminal
     public static Terminal OfProcess()
     {
         var screen = !Console.IsOutputRedirected && Environment.GetEnvironmentVariable("TERM") is not "dumb";
-        return new Terminal(Console.Out, Console.Error, screen, Console.In, Console.IsInputRedirected);
+        var output = Console.IsOutputRedirected ? new OutputWriter(Console.Out) : Console.Out;
+        return new Terminal(output, Console.Error, screen, Console.In, Console.IsInputRedirected);
     }
 
     public void Line(string text = "") => Output.WriteLine(text);

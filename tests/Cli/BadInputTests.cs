@@ -14,6 +14,8 @@ public sealed class BadInputTests(TinyModelFolder tiny) : IClassFixture<TinyMode
     [InlineData("--device must be auto, cpu, cuda or emulator, but got 'tpu'", "--device", "tpu")]
     [InlineData("--val-size must be a share below 1 or a whole number of at least 0, but got '1.5'", "--val-size",
         "1.5")]
+    [InlineData("--threads must be a whole number from 1 to 1024, but got '100000'", "--threads", "100000")]
+    [InlineData("--r must be at most 32, the model's hidden_size, but is 100000", "--r", "100000")]
     [InlineData("--r needs --method lora, but the method is full", "--method", "full", "--r", "4")]
     [InlineData("--r cannot be changed", "--adapter", "x", "--r", "4")]
     [InlineData("--warmup-steps and --warmup-ratio say the same", "--warmup-steps", "1", "--warmup-ratio", "0.1")]
@@ -44,6 +46,35 @@ public sealed class BadInputTests(TinyModelFolder tiny) : IClassFixture<TinyMode
         using var folder = new TemporaryFolder();
         Train("--data", folder.Write("empty.json", "[]"))
             .AssertFails(ExitCode.Failure, "empty.json", "at least one record");
+    }
+
+    [Theory]
+    [InlineData("bytes.jsonl", "line 2 must be UTF-8")]
+    [InlineData("bytes.txt", "line 2 must be UTF-8")]
+    public void TextThatIsNotUtf8IsNamedWithItsLine(string name, string message)
+    {
+        using var folder = new TemporaryFolder();
+        var path = folder.File(name);
+        File.WriteAllBytes(path, [.. "{\"text\":\"red\"}\n{\"text\":\""u8, 0xE9, .. "\"}\n"u8]);
+        Train("--data", path).AssertFails(ExitCode.Failure, name, message);
+    }
+
+    [Theory]
+    [InlineData("[{\"instruction\":\"a\",\"output\":\"\"}]", "none has a response or text to learn")]
+    [InlineData("[{}]", "but has no fields")]
+    public void RecordsWithNothingToLearnAreSaidToBe(string json, string message)
+    {
+        using var folder = new TemporaryFolder();
+        Train("--data", folder.Write("data.json", json)).AssertFails(ExitCode.Failure, "data.json", message);
+    }
+
+    [Fact]
+    public void AConfigThatIsNotJsonIsNamedWithItsLine()
+    {
+        using var folder = new TemporaryFolder();
+        folder.Write("config.json", "{\n \"model_type\": \"llama\",\n \"hidden_size\": oops\n}");
+        CliRun.Of("generate", "--model", folder.Path, "--prompt", "x")
+            .AssertFails(ExitCode.Failure, "config.json", "line 3, byte 17");
     }
 
     [Fact]

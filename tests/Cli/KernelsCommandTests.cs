@@ -1,4 +1,5 @@
 using System.Text.Json;
+using CudaLora.Cli;
 using CudaLora.Kernels.Driver;
 using CudaLora.Kernels.Ops;
 
@@ -44,6 +45,27 @@ public class KernelsCommandTests
         Assert.Contains("i=323", run.Output.Replace("0x143", "323", StringComparison.Ordinal),
             StringComparison.Ordinal);
         Assert.Contains("st.global.f32 [cAt], sum;", run.Output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void TraceShowsTheStatementAndTheCommentAboveIt()
+    {
+        var lines = CliRun.Of(
+            "kernels", "trace", "lora_decode_up_bf16", "--shape", "1,64,16,8", "--steps", "2000")
+            .AssertSucceeds().Output.Split('\n');
+        Assert.Contains(lines, line => line.TrimStart().StartsWith("//", StringComparison.Ordinal));
+        Assert.All(
+            lines.Where(line => line.Length > 64 && char.IsAsciiDigit(line.TrimStart()[0])),
+            line => Assert.Equal(1, line[7..].Count(c => c == ';')));
+    }
+
+    [Fact]
+    public void AStatementIsFoundByItsColumn()
+    {
+        string[] source = ["  mov.u32 a, 1; @p add.u32 b, a, 2;", "  mma.sync {a, b},", "      {c};"];
+        Assert.Equal("mov.u32 a, 1;", KernelsTrace.Statement(source, 1, 3));
+        Assert.Equal("@p add.u32 b, a, 2;", KernelsTrace.Statement(source, 1, 20));
+        Assert.Equal("mma.sync {a, b}, {c};", KernelsTrace.Statement(source, 2, 3));
     }
 
     [Fact]

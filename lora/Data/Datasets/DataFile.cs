@@ -15,9 +15,9 @@ public static class DataFile
     public static IReadOnlyList<DataExample> Load(string file, DataOptions? options = null)
     {
         var examples = Read(file, options).ToList();
-        return examples.Count > 0
-            ? examples
-            : throw new UserErrorException($"{file}: must hold at least one record, but is empty");
+        if (examples.Count > 0) return examples;
+        var found = Head(file).AsSpan().Trim() is "" or "[]" ? "is empty" : "none has a response or text to learn";
+        throw new UserErrorException($"{file}: must hold at least one record, but {found}");
     }
 
     /// <summary>The records of a file, one after the other.</summary>
@@ -55,9 +55,9 @@ public static class DataFile
 
     private static IEnumerable<DataExample> Delimited(string file, string delimiter)
     {
-        using var reader = new StreamReader(TextFile.Open(file), Encoding.UTF8);
+        using var reader = TextFile.Reader(file);
         int number = 0;
-        while (reader.ReadLine() is { } line)
+        while (TextFile.Line(reader, file) is { } line)
         {
             number++;
             if (line.AsSpan().Trim().IsEmpty) continue;
@@ -72,16 +72,16 @@ public static class DataFile
 
     private static IEnumerable<DataExample> Documents(string file, string separator)
     {
-        using var reader = new StreamReader(TextFile.Open(file), Encoding.UTF8);
+        using var reader = TextFile.Reader(file);
         if (separator.Length == 0)
         {
-            string all = reader.ReadToEnd();
+            string all = TextFile.Rest(reader, file);
             if (all.AsSpan().Trim().Length > 0) yield return new TextExample(all);
             yield break;
         }
         bool blankLines = separator.AsSpan().Trim().IsEmpty;
         var document = new StringBuilder();
-        while (reader.ReadLine() is { } line)
+        while (TextFile.Line(reader, file) is { } line)
         {
             bool ends = blankLines ? line.AsSpan().Trim().IsEmpty : line.Contains(separator, StringComparison.Ordinal);
             if (!ends)

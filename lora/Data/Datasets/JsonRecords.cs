@@ -1,4 +1,3 @@
-using System.Text;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using CudaLora.Engine;
@@ -15,7 +14,7 @@ internal static class JsonRecords
     /// <summary>The records of a file that is a JSON list or JSON lines, each with its place.</summary>
     public static IEnumerable<JsonAt> Of(string file)
     {
-        using var reader = new StreamReader(TextFile.Open(file), Encoding.UTF8);
+        using var reader = TextFile.Reader(file);
         int first = reader.Read();
         while (first >= 0 && char.IsWhiteSpace((char)first)) first = reader.Read();
         return first == '[' ? Items(file) : JsonLines(file);
@@ -42,9 +41,9 @@ internal static class JsonRecords
 
     private static IEnumerable<JsonAt> JsonLines(string file)
     {
-        using var reader = new StreamReader(TextFile.Open(file), Encoding.UTF8);
+        using var reader = TextFile.Reader(file);
         int number = 0;
-        while (reader.ReadLine() is { } line)
+        while (TextFile.Line(reader, file) is { } line)
         {
             number++;
             if (line.AsSpan().Trim().IsEmpty) continue;
@@ -88,6 +87,7 @@ internal static class JsonRecords
         if (Has("prompt") || Has("question")) return DataFormat.PromptCompletion;
         if (Has("text")) return DataFormat.Text;
         string names = string.Join(", ", record.Members().Select(member => member.Name));
+        if (names.Length == 0) names = "no fields";
         throw new UserErrorException($"{record.File}: {record.Place} must have instruction and output, messages, "
             + $"conversations, prompt and completion, or text, but has {names}");
     }

@@ -6,7 +6,8 @@ namespace CudaLora.Cli;
 internal sealed class AlignCommand() : CliCommand(
     "align", "The three stages of RLHF on the bundled model: SFT, a reward model, PPO, with a report.",
     [
-        new SettingGroup("Run", Quick, Output, PpoSteps, Judged, TrainSettings.Seed, TrainSettings.Resume),
+        new SettingGroup(
+            "Run", Quick, Output, TrainSettings.Overwrite, PpoSteps, Judged, TrainSettings.Seed, TrainSettings.Resume),
         TrainSettings.Machine,
     ],
     [

@@ -43,6 +43,10 @@ internal sealed class BestOfNCommand() : CliCommand(
     {
         var model = BundledExample.RequireModel(values.Get(PreferenceSettings.Model));
         var (data, output) = (values.Require(OnlineSettings.Data), values.Require(Output));
+        if (Path.GetFullPath(data) == Path.GetFullPath(output))
+            throw new UsageException($"{Output.Flag} must be another file than {OnlineSettings.Data.Flag} {data}");
+        if (Directory.Exists(output))
+            throw new UserErrorException($"{Output.Flag} {output}: must be a file, but is a folder");
         var rule = OnlineSettings.Rule(values);
         using var device = SharedSettings.Apply(values);
         terminal.Line(device.ToString());

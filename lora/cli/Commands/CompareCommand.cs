@@ -88,7 +88,9 @@ internal sealed class CompareCommand() : CliCommand(
         }
         rows = [.. methods.Zip(rows, (method, row) => new CompareRow(method, row.Cells))];
         Report(terminal, values, rows, steps, output);
-        return rows.All(row => row.Error is not null) ? ExitCode.Failure : ExitCode.Success;
+        return rows.All(row => row.Error is not null)
+            ? throw new UserErrorException($"every method failed; {methods[0]}: {rows[0].Error}")
+            : ExitCode.Success;
 
         string[] Rate(string method) => rates.TryGetValue(method, out var rate)
             ? ["--learning-rate", rate.ToString("R", CultureInfo.InvariantCulture)]

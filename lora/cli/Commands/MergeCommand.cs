@@ -30,6 +30,7 @@ internal sealed class MergeCommand() : CliCommand(
             if (Path.GetFullPath(source).TrimEnd('/') == Path.GetFullPath(output).TrimEnd('/'))
                 throw new UsageException($"{Output.Flag} must be another folder than {source}");
         }
+        OutputFolder.CheckForModel(output);
         using var loaded = LoadedModel.Load(model, "auto", adapter, _ => { });
         var wasQuantized = loaded.Model.Quantization is not null;
         loaded.Adapter?.Merge();

@@ -47,6 +47,7 @@ internal abstract class OnlineCommand : CliCommand
             model, values.Get(DataSettings.Template), null, Note, device.Placement(trainAll: isFull),
             QuantizeSettings.OfLoad(values));
         terminal.Line($"model: {model} ({loaded.Describe()})");
+        if (!isFull) AdapterSettings.CheckRank(values, loaded.Model.Config);
         var prompts = OnlineSettings.Prompts(values, loaded, data, Note);
         var random = new Generator((ulong)arguments.Seed);
         // A base that trains is neither a reference nor what a reward model's adapter was made for.

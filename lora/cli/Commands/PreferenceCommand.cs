@@ -71,6 +71,7 @@ internal abstract class PreferenceCommand : CliCommand
             model, values.Get(DataSettings.Template), null, Note, device.Placement(trainAll: !isLora),
             QuantizeSettings.OfLoad(values));
         terminal.Line($"model: {model} ({loaded.Describe()})");
+        if (isLora) AdapterSettings.CheckRank(values, loaded.Model.Config);
         var length = Math.Min(values.Get(DataSettings.MaxLength), loaded.Context);
         var encoder = new PreferenceEncoder(new SftEncoder(loaded.Tokenizer, loaded.Template), length);
         var (train, held) = Load(values, encoder, Note);

@@ -27,6 +27,7 @@ internal sealed class QuantizeCommand() : CliCommand(
         var (model, output) = (values.Require(SharedSettings.Model), values.Require(Output));
         if (Path.GetFullPath(model).TrimEnd('/') == Path.GetFullPath(output).TrimEnd('/'))
             throw new UsageException($"{Output.Flag} must be another folder than {model}");
+        OutputFolder.CheckForModel(output);
         if (values.Get(SharedSettings.Threads) is int threads) Kernels.Simd.Workers.Count = threads;
         var errors = new List<QuantizationError>();
         using var loaded = LoadedModel.Load(

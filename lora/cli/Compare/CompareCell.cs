@@ -41,7 +41,10 @@ internal sealed class CompareCell(string method, int seed, string folder, string
     public long FileBytes { get; private set; }
 
     private string[] Arguments =>
-        ["train", "--method", Method, "--seed", $"{Seed}", "--output", folder, "--no-progress", .. options];
+        [
+            "train", "--method", Method, "--seed", $"{Seed}", "--output", folder, TrainSettings.Overwrite.Flag,
+            "--no-progress", .. options,
+        ];
 
     /// <summary>Runs it, or takes what is there; false when it was interrupted.</summary>
     public bool Run()

@@ -18,7 +18,10 @@ internal static class KernelsCheck
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
-            throw new UserErrorException($"{file}: {error.Message}", error);
+            throw new UserErrorException(
+                File.Exists(file) ? $"{file}: cannot be read: {error.Message}"
+                : Directory.Exists(file) ? $"{file}: must be a PTX file, but is a folder"
+                : $"{file}: the file does not exist", error);
         }
         PtxModule module;
         try

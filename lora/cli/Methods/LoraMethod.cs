@@ -12,6 +12,7 @@ internal sealed class LoraMethod(string name, string summary, double rate) : Fin
 
     public override void Check(SettingValues values, ModelConfig model)
     {
+        if (values.IsGiven(AdapterSettings.Rank)) AdapterSettings.CheckRank(values, model);
         var config = Config(values, "");
         config.Validate();
         var method = values.IsGiven(AdapterSettings.UseDora) ? AdapterSettings.UseDora.Flag : $"--method {Name}";

@@ -80,6 +80,15 @@ internal static class AdapterSettings
         };
     }
 
+    /// <summary>Refuses a rank that no layer can use, before memory is taken for it.</summary>
+    /// <exception cref="UsageException">It is above the model's width.</exception>
+    public static void CheckRank(SettingValues values, ModelConfig model)
+    {
+        if (values.Get(Rank) > model.HiddenSize)
+            throw new UsageException($"{Rank.Flag} must be at most {model.HiddenSize}, the model's hidden_size, "
+                + $"but is {values.Get(Rank)}");
+    }
+
     // A single word of letters, digits, dots, dashes and underscores is a name, anything else an expression.
     public static ModuleSelector Selector(string[] names)
     {

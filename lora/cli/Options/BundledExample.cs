@@ -1,3 +1,4 @@
+using CudaLora.Engine;
 using CudaLora.Lora;
 
 namespace CudaLora.Cli;
@@ -21,6 +22,7 @@ internal static class BundledExample
 
     /// <summary>The model to use when none was named: the adapter's base, if there, else the bundled one.</summary>
     /// <exception cref="UsageException">None is bundled.</exception>
+    /// <exception cref="UserErrorException">The adapter is of a model that is not here.</exception>
     public static string RequireModel(string? given, string? adapter = null) => given
         ?? BaseOf(adapter)
         ?? (Directory.Exists(Model) ? Model
@@ -37,11 +39,18 @@ internal static class BundledExample
         ?? (Path.GetFullPath(model) == Path.GetFullPath(Model) && File.Exists(EvalData) ? EvalData
         : throw new UsageException("--data is needed: the records to score, such as --data data/alpaca.json"));
 
-    private static string? BaseOf(string? adapter) =>
-        adapter is not null && File.Exists(Path.Combine(adapter, LoraConfig.FileName))
-        && AdapterFolder.BaseModel(adapter) is { } folder && Directory.Exists(folder)
-            ? folder
-            : null;
+    private static string? BaseOf(string? adapter)
+    {
+        if (adapter is null || !File.Exists(Path.Combine(adapter, LoraConfig.FileName))
+            || AdapterFolder.BaseModel(adapter) is not { Length: > 0 } folder)
+            return null;
+        if (Directory.Exists(folder)) return folder;
+        // The bundled model lies beside each copy of the program.
+        return folder.Replace('\\', '/').EndsWith("bundled/model", StringComparison.Ordinal)
+            ? null
+            : throw new UserErrorException(
+                $"{adapter}: is an adapter of {folder}, which is no folder here: name its model with --model");
+    }
 
     private static UsageException Missing(string flag, string what) =>
         new($"{flag} is needed ({what}): nothing is bundled at {Folder}");

@@ -1,4 +1,3 @@
-using CudaLora.Engine;
 using YamlDotNet.Core;
 using YamlDotNet.RepresentationModel;
 
@@ -25,14 +24,13 @@ internal static class ConfigFile
         }
     }
 
-    /// <summary>Writes settings so that <see cref="Read"/> gives them back.</summary>
-    public static void Write(string path, string heading,
-        IEnumerable<(Setting Setting, IReadOnlyList<string> Texts)> values)
+    /// <summary>Settings as a file from which <see cref="Read"/> gives them back.</summary>
+    public static string Text(string heading, IEnumerable<(Setting Setting, IReadOnlyList<string> Texts)> values)
     {
         var lines = values.Select(v => $"{v.Setting.Key}: " + (v.Setting.IsList
             ? $"[{string.Join(", ", v.Texts.Select(Quote))}]"
             : Quote(v.Texts[0])));
-        AtomicFile.WriteText(path, string.Join('\n', lines.Prepend("# " + heading)) + "\n");
+        return string.Join('\n', lines.Prepend("# " + heading)) + "\n";
     }
 
     private static YamlMappingNode Root(string path)
@@ -52,7 +50,8 @@ internal static class ConfigFile
         {
             throw new UsageException(File.Exists(path)
                 ? $"--config {path} cannot be read: {e.Message}"
-                : $"--config must be a YAML file, but '{path}' does not exist");
+                : $"--config must be a YAML file, but '{path}' "
+                    + (Directory.Exists(path) ? "is a folder" : "does not exist"));
         }
         if (yaml.Documents.Count == 0) return [];
         return yaml.Documents[0].RootNode as YamlMappingNode ?? throw new UsageException(

@@ -45,14 +45,17 @@ internal static class Make
 
     /// <summary>A whole number that may be left out.</summary>
     public static Setting<int?> MaybeInt(
-        string key, string help, string example, int least, string shown, string[]? aka = null) =>
-        new(key, null, help, example, $"a whole number of at least {least.Text()}")
+        string key, string help, string example, int least, string shown, string[]? aka = null,
+        int most = int.MaxValue) =>
+        new(key, null, help, example, most == int.MaxValue
+            ? $"a whole number of at least {least.Text()}"
+            : $"a whole number from {least.Text()} to {most.Text()}")
         {
             OtherKeys = aka ?? [],
             DefaultText = shown,
             Read = (IReadOnlyList<string> texts, out int? value) =>
             {
-                var fits = IsInt(texts, out var number) && number >= least;
+                var fits = IsInt(texts, out var number) && number >= least && number <= most;
                 value = number;
                 return fits;
             },

@@ -62,8 +62,8 @@ internal static class OnlineSettings
         "Sampling", Responses, ResponseLength, Temperature, MissingEos, KlLimit);
 
     public static readonly SettingGroup Training = new(
-        "Training", TrainSettings.OutputDir, Steps, BatchSize, Epochs, MiniBatches, Rate, Scheduler,
-        TrainSettings.WarmupSteps, TrainSettings.WeightDecay, TrainSettings.MaxGradNorm, TrainSettings.Optim,
+        "Training", TrainSettings.OutputDir, TrainSettings.Overwrite, Steps, BatchSize, Epochs, MiniBatches, Rate,
+        Scheduler, TrainSettings.WarmupSteps, TrainSettings.WeightDecay, TrainSettings.MaxGradNorm, TrainSettings.Optim,
         TrainSettings.Seed, SaveSteps, TrainSettings.SaveLimit, TrainSettings.LoggingSteps, TrainSettings.Resume);
 
     /// <summary>The trainer's arguments.</summary>

@@ -32,7 +32,7 @@ internal static class SharedSettings
         shown: "the fastest for each shape, timed once; composed on the emulator");
 
     public static readonly Setting<int?> Threads = Make.MaybeInt(
-        "threads", "Threads of the CPU device", "2", 1, "all processors, or CUDALORA_THREADS");
+        "threads", "Threads of the CPU device", "2", 1, "all processors, or CUDALORA_THREADS", most: 1024);
 
     public static readonly Setting<bool> NoProgress =
         Make.Switch("no_progress", "Plain lines instead of the live view, as when output is not a terminal");

@@ -13,6 +13,9 @@ internal static class TrainSettings
         "output_dir", "Folder for the result, checkpoints, logs and the chart", "out/alpaca", "out/train",
         aka: ["output"]);
 
+    public static readonly Setting<bool> Overwrite = Make.Switch(
+        "overwrite_output_dir", "Start over in a folder that holds another run; its checkpoints are deleted");
+
     public static readonly Setting<double> Epochs = Make.Number(
         "num_train_epochs", "Passes over the data", 3, "1", "a number above 0", v => v > 0, aka: ["epochs"]);
 
@@ -104,9 +107,8 @@ internal static class TrainSettings
         "true");
 
     public static readonly SettingGroup Training = new(
-        "Training", OutputDir, Epochs, MaxSteps, BatchSize, Accumulation, LearningRate, Scheduler, WarmupSteps,
-        WarmupRatio,
-        WeightDecay, MaxGradNorm, Optim, Beta1, Beta2, Epsilon, Checkpointing, Seed);
+        "Training", OutputDir, Overwrite, Epochs, MaxSteps, BatchSize, Accumulation, LearningRate, Scheduler,
+        WarmupSteps, WarmupRatio, WeightDecay, MaxGradNorm, Optim, Beta1, Beta2, Epsilon, Checkpointing, Seed);
 
     public static readonly SettingGroup Noise = new("Noise", NeftuneNoiseAlpha);
 

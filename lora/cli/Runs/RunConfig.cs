@@ -8,25 +8,19 @@ internal static class RunConfig
 {
     public const string FileName = "training_args.yaml";
 
-    /// <summary>Makes the output folder and writes the file; so a folder that cannot be written is found
-    /// first.</summary>
-    /// <exception cref="UserErrorException">The folder cannot be written.</exception>
+    /// <summary>Makes the output folder and writes the file; so a folder that cannot be written, or that holds another
+    /// run, is found first.</summary>
+    /// <exception cref="UserErrorException">The folder cannot be used.</exception>
     public static void Write(string command, string folder, SettingValues values, IEnumerable<Setting> settings)
     {
-        if (File.Exists(folder))
-            throw new UserErrorException($"--output {folder}: must be a folder, but is a file");
-        try
-        {
-            Directory.CreateDirectory(folder);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            throw new UserErrorException($"--output {folder}: cannot be made: {e.Message}", e);
-        }
         var kept = settings.Except(
-            [SharedSettings.Config, SharedSettings.Debug, SharedSettings.NoProgress, TrainSettings.Resume]);
-        ConfigFile.Write(
-            Path.Combine(folder, FileName), $"cudalora {command} --config {FileName}", values.Given(kept));
+            [
+                SharedSettings.Config, SharedSettings.Debug, SharedSettings.NoProgress, TrainSettings.Resume,
+                TrainSettings.Overwrite,
+            ]);
+        var text = ConfigFile.Text($"cudalora {command} --config {FileName}", values.Given(kept));
+        OutputFolder.Prepare(folder, values, text);
+        AtomicFile.WriteText(Path.Combine(folder, FileName), text);
     }
 
     /// <summary>The command that goes on with a run.</summary>
