@@ -15,7 +15,7 @@ public sealed class BadInputTests(TinyModelFolder tiny) : IClassFixture<TinyMode
     [InlineData("--val-size must be a share below 1 or a whole number of at least 0, but got '1.5'", "--val-size",
         "1.5")]
     [InlineData("--threads must be a whole number from 1 to 1024, but got '100000'", "--threads", "100000")]
-    [InlineData("--r must be at most 32, the model's hidden_size, but is 100000", "--r", "100000")]
+    [InlineData("--r must be at most 256 with a hidden_size of 32, but is 100000", "--r", "100000")]
     [InlineData("--r needs --method lora, but the method is full", "--method", "full", "--r", "4")]
     [InlineData("--r cannot be changed", "--adapter", "x", "--r", "4")]
     [InlineData("--warmup-steps and --warmup-ratio say the same", "--warmup-steps", "1", "--warmup-ratio", "0.1")]
@@ -66,6 +66,15 @@ public sealed class BadInputTests(TinyModelFolder tiny) : IClassFixture<TinyMode
     {
         using var folder = new TemporaryFolder();
         Train("--data", folder.Write("data.json", json)).AssertFails(ExitCode.Failure, "data.json", message);
+    }
+
+    [Fact]
+    public void AnyUsualRankIsAccepted()
+    {
+        using var folder = new TemporaryFolder();
+        CliRun.Of(
+            "train", "--model", tiny.Model, "--data", tiny.Data, "--max-steps", "1", "--r", "256", "--output",
+            folder.File("out")).AssertSucceeds();
     }
 
     [Fact]

@@ -7,40 +7,35 @@ namespace CudaLora.Tests;
 public sealed class OutputFolderTests(TinyModelFolder tiny) : IClassFixture<TinyModelFolder>
 {
     [Fact]
-    public void AnotherRunIsLeftAsItIs()
+    public void ARunThatIsNotFinished_IsLeftAsItIs()
     {
         using var folder = new TemporaryFolder();
         var output = folder.File("out");
         Train(output, "2").AssertSucceeds();
+        File.Delete(Path.Combine(output, "summary.json")); // as after an interruption
         var weights = File.ReadAllBytes(Path.Combine(output, "adapter_model.safetensors"));
         Train(output, "1").AssertFails(
-            ExitCode.Failure, output, "holds another run", "--resume-from-checkpoint true", "--overwrite-output-dir");
+            ExitCode.Failure, output, "not finished", "--resume-from-checkpoint true", "--overwrite-output-dir");
         Assert.Equal(weights, File.ReadAllBytes(Path.Combine(output, "adapter_model.safetensors")));
         Assert.True(Directory.Exists(Path.Combine(output, "checkpoint-2")));
+        Train(output, "2", "--resume-from-checkpoint", "true").AssertSucceeds();
     }
 
-    [Fact]
-    public void ARunThatIsReplacedLeavesNoCheckpoint()
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void ARunThatIsReplaced_LeavesNoCheckpoint(bool isFinished)
     {
         using var folder = new TemporaryFolder();
         var output = folder.File("out");
         Train(output, "2").AssertSucceeds();
-        Train(output, "1", "--overwrite-output-dir").AssertSucceeds();
+        if (!isFinished) File.Delete(Path.Combine(output, "summary.json"));
+        var second = isFinished ? Train(output, "1") : Train(output, "1", "--overwrite-output-dir");
+        second.AssertSucceeds();
+        Assert.Contains("held another run, which this one replaces", second.Output);
         // The older run's would be the newest by its number, and what --resume-from-checkpoint true goes on from.
         Assert.Equal(
             ["checkpoint-1"], Directory.GetDirectories(output, "checkpoint-*").Select(Path.GetFileName));
-    }
-
-    [Fact]
-    public void TheSameCommandRunsAgainOnceItIsFinished()
-    {
-        using var folder = new TemporaryFolder();
-        var output = folder.File("out");
-        Train(output, "2").AssertSucceeds();
-        Train(output, "2").AssertSucceeds();
-        File.Delete(Path.Combine(output, "summary.json"));
-        Train(output, "2").AssertFails(ExitCode.Failure, "holds another run");
-        Train(output, "2", "--resume-from-checkpoint", "true").AssertSucceeds();
     }
 
     [Fact]

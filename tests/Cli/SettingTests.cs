@@ -113,7 +113,7 @@ public sealed class SettingTests
         var values = Read("--lr", "2e-05", "--prompt", "say \"no\": \\ # x\n\ttwo", "--target-modules", "a,b",
             "--packing", "--kind", "two");
         var path = folder.File("run.yaml");
-        File.WriteAllText(path, ConfigFile.Text("heading", values.Given(All)));
+        ConfigFile.Write(path, "heading", values.Given(All));
         var again = Read("--config", path);
         Assert.Equal(values.Get(Rate), again.Get(Rate));
         Assert.Equal(values.Get(Prompt), again.Get(Prompt));

@@ -40,7 +40,7 @@ internal sealed class AlignCommand() : CliCommand(
         if (values.Get(Judged) == "validation") plan = plan with { Judged = WorldPart.Validation };
         using var device = SharedSettings.Apply(values);
         terminal.Line(device.ToString());
-        RunConfig.Write(Name, output, values, Settings);
+        RunConfig.Write(Name, output, values, Settings, terminal);
         using var loaded = LoadedModel.Load(
             model, "auto", null, message => terminal.Line($"note: {message}"), device.Placement());
         return new AlignRun(loaded, plan, output, seed, terminal)

@@ -57,7 +57,7 @@ internal abstract class OnlineCommand : CliCommand
             ? null
             : LoraAdapter.Create(loaded.Model, AdapterSettings.Config(values, model), random, "policy");
         IFineTuning method = adapter is null ? new FullFineTuning(loaded.Model) : new LoraFineTuning(adapter);
-        RunConfig.Write(Name, arguments.OutputDir, values, Settings);
+        RunConfig.Write(Name, arguments.OutputDir, values, Settings, terminal);
         var run = new OnlineRun(prompts, loaded.Tokenizer, loaded.StopIds, reward)
         {
             Random = random,

@@ -81,7 +81,7 @@ internal abstract class PreferenceCommand : CliCommand
             values, train.Count, held.Count > 0, isLora ? Rates.Lora : Rates.Full) with
         { MaxLength = length };
         if (UsesReference(values)) PrepareReference(values, loaded, train, held, arguments, Note);
-        RunConfig.Write(Name, output, values, Settings);
+        RunConfig.Write(Name, output, values, Settings, terminal);
         return new PreferenceRun(loaded, method, objective, train, held, arguments, random)
         {
             Reward = Reward(loaded),

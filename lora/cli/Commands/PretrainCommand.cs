@@ -58,7 +58,7 @@ internal sealed class PretrainCommand() : CliCommand(
         var arguments = TrainSettings.Arguments(values, train.Examples.Count, held.Examples.Count > 0, Rate)
             with
         { MaxLength = Math.Min(values.Get(DataSettings.MaxLength), loaded.Context) };
-        RunConfig.Write(Name, output, values, Settings);
+        RunConfig.Write(Name, output, values, Settings, terminal);
         var run = new TrainingRun(loaded, method, encoder, train, held, arguments, new Generator((ulong)seed))
         {
             ExactMatchSamples = values.Get(DataSettings.ExactMatchSamples),

@@ -72,7 +72,7 @@ internal sealed class TrainCommand() : CliCommand(
             loaded, values, random, Data, Trainer.CountSteps(arguments, Data())));
         loaded.Model.Random ??= random;
         loaded.Model.NeftuneNoiseAlpha = values.Get(TrainSettings.NeftuneNoiseAlpha);
-        RunConfig.Write(Name, output, values, Settings);
+        RunConfig.Write(Name, output, values, Settings, terminal);
         var run = new TrainingRun(loaded, method, encoder, train, held, arguments, random)
         {
             ExactMatchSamples = values.Get(DataSettings.ExactMatchSamples),

@@ -6,6 +6,8 @@ namespace CudaLora.Cli;
 /// <summary>Settings of LoRA, with PEFT's names.</summary>
 internal static class AdapterSettings
 {
+    private const int UsualRanks = 256;
+
     public static readonly Setting<string?> Adapter = Make.Text(
         "adapter", "Adapter folder in PEFT's layout", "out/alpaca", aka: ["adapter_name_or_path"]);
 
@@ -81,11 +83,13 @@ internal static class AdapterSettings
     }
 
     /// <summary>Refuses a rank that no layer can use, before memory is taken for it.</summary>
-    /// <exception cref="UsageException">It is above the model's width.</exception>
+    /// <exception cref="UsageException">It is above the model's width, and above what one tries on any model.
+    /// </exception>
     public static void CheckRank(SettingValues values, ModelConfig model)
     {
-        if (values.Get(Rank) > model.HiddenSize)
-            throw new UsageException($"{Rank.Flag} must be at most {model.HiddenSize}, the model's hidden_size, "
+        var most = Math.Max(model.HiddenSize, UsualRanks);
+        if (values.Get(Rank) > most)
+            throw new UsageException($"{Rank.Flag} must be at most {most} with a hidden_size of {model.HiddenSize}, "
                 + $"but is {values.Get(Rank)}");
     }
 

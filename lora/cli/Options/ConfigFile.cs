@@ -1,3 +1,4 @@
+using CudaLora.Engine;
 using YamlDotNet.Core;
 using YamlDotNet.RepresentationModel;
 
@@ -24,13 +25,14 @@ internal static class ConfigFile
         }
     }
 
-    /// <summary>Settings as a file from which <see cref="Read"/> gives them back.</summary>
-    public static string Text(string heading, IEnumerable<(Setting Setting, IReadOnlyList<string> Texts)> values)
+    /// <summary>Writes settings so that <see cref="Read"/> gives them back.</summary>
+    public static void Write(string path, string heading,
+        IEnumerable<(Setting Setting, IReadOnlyList<string> Texts)> values)
     {
         var lines = values.Select(v => $"{v.Setting.Key}: " + (v.Setting.IsList
             ? $"[{string.Join(", ", v.Texts.Select(Quote))}]"
             : Quote(v.Texts[0])));
-        return string.Join('\n', lines.Prepend("# " + heading)) + "\n";
+        AtomicFile.WriteText(path, string.Join('\n', lines.Prepend("# " + heading)) + "\n");
     }
 
     private static YamlMappingNode Root(string path)

@@ -14,7 +14,7 @@ internal static class TrainSettings
         aka: ["output"]);
 
     public static readonly Setting<bool> Overwrite = Make.Switch(
-        "overwrite_output_dir", "Start over in a folder that holds another run; its checkpoints are deleted");
+        "overwrite_output_dir", "Start over in a folder that holds a run which is not finished; its checkpoints are deleted");
 
     public static readonly Setting<double> Epochs = Make.Number(
         "num_train_epochs", "Passes over the data", 3, "1", "a number above 0", v => v > 0, aka: ["epochs"]);

@@ -4,18 +4,18 @@ using CudaLora.Lora;
 namespace CudaLora.Cli;
 
 /// <summary>
-/// The folder that a command writes to. One that holds another run is left as it is, unless the user says otherwise:
-/// checkpoints of two runs would take turns in being deleted, and one could be resumed as the other.
+/// The folder that a command writes to. A finished run there is replaced. One that is not finished is left as it is,
+/// unless the user says otherwise. Checkpoints of two runs never lie together: they would take turns in being deleted,
+/// and one could be resumed as the other.
 /// </summary>
 internal static class OutputFolder
 {
     /// <summary>Makes the folder, or makes sure that a run may begin in it.</summary>
     /// <param name="folder">The folder.</param>
     /// <param name="values">What the user set: whether to resume or to start over.</param>
-    /// <param name="arguments">What <see cref="RunConfig.FileName"/> will hold. A finished run with the same arguments
-    /// is replaced: it is the same run again.</param>
-    /// <exception cref="UserErrorException">It is a file, cannot be made, or holds another run.</exception>
-    public static void Prepare(string folder, SettingValues values, string arguments)
+    /// <param name="terminal">Where it is said that a run is replaced.</param>
+    /// <exception cref="UserErrorException">It is a file, cannot be made, or holds a run that is not finished.</exception>
+    public static void Prepare(string folder, SettingValues values, Terminal terminal)
     {
         if (File.Exists(folder))
             throw new UserErrorException($"--output {folder}: must be a folder, but is a file");
@@ -25,14 +25,14 @@ internal static class OutputFolder
             if (Resumes(folder, values.Get(TrainSettings.Resume))) return;
             var checkpoints = Checkpoints(folder);
             if (checkpoints.Length == 0 && !File.Exists(Path.Combine(folder, TrainerState.FileName))) return;
-            var config = Path.Combine(folder, RunConfig.FileName);
             var summary = Path.Combine(folder, RunSummary.FileName);
-            var isSame = File.Exists(summary) && File.Exists(config) && File.ReadAllText(config) == arguments;
-            if (!isSame && !values.Get(TrainSettings.Overwrite))
+            if (!File.Exists(summary) && !values.Get(TrainSettings.Overwrite))
             {
-                throw new UserErrorException($"--output {folder}: holds another run; name another folder, go on with "
-                    + $"it by {TrainSettings.Resume.Flag} true, or replace it by {TrainSettings.Overwrite.Flag}");
+                throw new UserErrorException($"--output {folder}: holds a run that is not finished; go on with it by "
+                    + $"{TrainSettings.Resume.Flag} true, name another folder, or replace it by "
+                    + TrainSettings.Overwrite.Flag);
             }
+            terminal.Line($"note: {folder} held another run, which this one replaces");
             foreach (var checkpoint in checkpoints) Directory.Delete(checkpoint, recursive: true);
             File.Delete(summary);
         }

@@ -8,19 +8,20 @@ internal static class RunConfig
 {
     public const string FileName = "training_args.yaml";
 
-    /// <summary>Makes the output folder and writes the file; so a folder that cannot be written, or that holds another
-    /// run, is found first.</summary>
+    /// <summary>Makes the output folder and writes the file; so a folder that cannot be written, or that holds a run
+    /// which is not finished, is found first.</summary>
     /// <exception cref="UserErrorException">The folder cannot be used.</exception>
-    public static void Write(string command, string folder, SettingValues values, IEnumerable<Setting> settings)
+    public static void Write(
+        string command, string folder, SettingValues values, IEnumerable<Setting> settings, Terminal terminal)
     {
         var kept = settings.Except(
             [
                 SharedSettings.Config, SharedSettings.Debug, SharedSettings.NoProgress, TrainSettings.Resume,
                 TrainSettings.Overwrite,
             ]);
-        var text = ConfigFile.Text($"cudalora {command} --config {FileName}", values.Given(kept));
-        OutputFolder.Prepare(folder, values, text);
-        AtomicFile.WriteText(Path.Combine(folder, FileName), text);
+        OutputFolder.Prepare(folder, values, terminal);
+        ConfigFile.Write(
+            Path.Combine(folder, FileName), $"cudalora {command} --config {FileName}", values.Given(kept));
     }
 
     /// <summary>The command that goes on with a run.</summary>
