@@ -14,7 +14,8 @@ internal static class OutputFolder
     /// <param name="folder">The folder.</param>
     /// <param name="values">What the user set: whether to resume or to start over.</param>
     /// <param name="terminal">Where it is said that a run is replaced.</param>
-    /// <exception cref="UserErrorException">It is a file, cannot be made, or holds a run that is not finished.</exception>
+    /// <exception cref="UserErrorException">It is a file, cannot be made, or holds a run that is not
+    /// finished.</exception>
     public static void Prepare(string folder, SettingValues values, Terminal terminal)
     {
         if (File.Exists(folder))
