@@ -112,11 +112,21 @@ public sealed class Linear : Module
         adaptersOnWeight++;
     }
 
-    /// <summary>Undoes one <see cref="ReserveAdapterRoom"/>.</summary>
+    /// <summary>
+    /// Undoes one <see cref="ReserveAdapterRoom"/>. The weight keeps its room where no memory is left to move it to:
+    /// products read it either way.
+    /// </summary>
     public void ReleaseAdapterRoom()
     {
-        if (--adaptersOnWeight == 0 && weight is { } floats && !sharesWeight)
+        if (--adaptersOnWeight > 0 || weight is not { } floats || sharesWeight)
+            return;
+        try
+        {
             floats.Value.RemoveAdapterRoom();
+        }
+        catch (DeviceMemoryException)
+        {
+        }
     }
 
     /// <summary>Exchanges the 4-bit weights for others of the same shape; the former are released.</summary>

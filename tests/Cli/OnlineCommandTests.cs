@@ -157,8 +157,9 @@ public sealed class OnlineCommandTests(TinyModelFolder tiny) : IClassFixture<Tin
             .AssertFails(1, "num_mini_batches must divide the 64 responses");
         var prompts = folder.Write("p.jsonl", """{"prompt": "no answer"}""");
         CliRun.Of("ppo", "--model", tiny.Model, "--data", prompts, "--reward", "exact", "--response-length", "8",
-            "--device", "cpu", "--output", folder.File("o"))
-            .AssertFails(1, "reward 'exact' failed on sample 0 of step 1", "needs an answer in the data");
+            "--device", "cpu", "--output", folder.File("none"))
+            .AssertFails(1, "p.jsonl: --reward exact compares with an answer, but record 1 has none");
+        Assert.False(Directory.Exists(folder.File("none")));
     }
 
     private CliRun Online(string output, params string[] more) => CliRun.Of([

@@ -51,6 +51,43 @@ public class AdapterRoomTests
         Assert.Equal((0, 0), (device.Memory.InUse, device.Memory.Reserved));
     }
 
+    [Fact]
+    public void WithoutMemoryToMoveTo_TheWeightStays_AndIsReadAsBefore()
+    {
+        using var device = new CudaDevice(new EmulatedDriver(memoryBytes: 16 << 20), ownsDriver: true);
+        using var chosen = Device.Use(device);
+        using var layer = new Linear(
+            new ParameterPath("wide"), 1024, 1024, bias: false,
+            new DeviceParameters(new RandomParameters(new Generator(1)), device, DType.BF16));
+        var x = OpCheck.Bf16Leaf(3, 2, 1024);
+        var plain = layer.Forward(x).ToArray();
+        var lora = LoraLinear.From(layer, new LoraConfig { R = Rank }, new Generator(1));
+        var rest = new List<Tensor>();
+        Fill(rest);
+        lora.Dispose();
+        Assert.True(layer.Weight.Value.HasAdapterRoom);
+        rest.ForEach(tensor => tensor.Dispose());
+        Assert.Equal(plain, layer.Forward(x).ToArray());
+        LoraLinear.From(layer, new LoraConfig { R = Rank }, new Generator(1)).Dispose();
+        Assert.False(layer.Weight.Value.HasAdapterRoom);
+        Assert.Equal(plain, layer.Forward(x).ToArray());
+    }
+
+    private static void Fill(List<Tensor> rest)
+    {
+        for (var bytes = 8 << 20; bytes >= 64 << 10; bytes /= 2)
+        {
+            try
+            {
+                while (true)
+                    rest.Add(Tensor.Owned(Shape.Of(bytes / 4)));
+            }
+            catch (DeviceMemoryException)
+            {
+            }
+        }
+    }
+
     public static TheoryData<string, LoraStrategy> Strategies() => new(
         from device in TestDevice.Names.Where(name => name != "cpu")
         from strategy in Enum.GetValues<LoraStrategy>()

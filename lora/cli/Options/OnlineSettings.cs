@@ -101,6 +101,10 @@ internal static class OnlineSettings
         var encoder = new SftEncoder(loaded.Tokenizer, loaded.Template);
         var records = PreferenceFile.LoadPrompts(data);
         if (values.Get(DataSettings.MaxSamples) is int most) records = [.. records.Take(most)];
+        if (values.Get(Reward) is { } rule && RuleRewards.NeedsAnswers(rule)
+            && records.Index().FirstOrDefault(r => r.Item.Reference is null) is { Item: not null } bare)
+            throw new UserErrorException(
+                $"{data}: {Reward.Flag} {rule} compares with an answer, but record {bare.Index + 1} has none");
         var room = Math.Min(values.Get(DataSettings.MaxLength), loaded.Context)
             - values.Get(ResponseLength);
         var all = records.Select(record => (record, Ids: encoder.EncodePrompt(record.Prompt))).ToArray();

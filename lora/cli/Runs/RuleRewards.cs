@@ -8,16 +8,20 @@ internal static class RuleRewards
 {
     public static IReadOnlyList<string> Names { get; } = ["exact", "contains", "short", "polite"];
 
+    /// <summary>Whether a rule compares with the answer that the data has to each prompt.</summary>
+    public static bool NeedsAnswers(string name) => name is "exact" or "contains";
+
     /// <summary>The reward of a name.</summary>
     /// <exception cref="UsageException">The name is none of <see cref="Names"/>.</exception>
     public static IReward Of(string name, int responseLength) => name switch
     {
         // 1 for the reference, else 0.
         "exact" => new FunctionReward(
-            name, sample => sample.Response.Trim() == Reference(sample, name).Trim() ? 1 : 0),
+            name, sample => sample.Response.Trim() == sample.Prompt.Reference?.Trim() ? 1 : 0),
         // 1 if the reference occurs.
         "contains" => new FunctionReward(
-            name, sample => sample.Response.Contains(Reference(sample, name).Trim(), StringComparison.Ordinal) ? 1 : 0),
+            name, sample => sample.Prompt.Reference is { } answer
+                && sample.Response.Contains(answer.Trim(), StringComparison.Ordinal) ? 1 : 0),
         // The share of the allowed length that was not used.
         "short" => new FunctionReward(name, sample => 1 - ((double)sample.ResponseIds.Count / responseLength)),
         // The rule of cudalora align.
@@ -25,7 +29,4 @@ internal static class RuleRewards
         _ => throw new UsageException($"{OnlineSettings.Reward.Flag} must be one of {string.Join(", ", Names)}, "
             + $"but got '{name}'"),
     };
-
-    private static string Reference(RewardSample sample, string name) => sample.Prompt.Reference
-        ?? throw new InvalidOperationException($"'{name}' needs an answer in the data to compare with");
 }
